@@ -1,0 +1,45 @@
+# Two commands do everything: `make serve` and `make test`. The rest is for people who work on smallfirst.
+PYTHON ?= python3.11
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL = PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(PIP) install --quiet
+
+.PHONY: serve test check format demo clean help
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+$(VENV)/.base: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || { echo "making a virtual environment in $(VENV) ..."; $(PYTHON) -m venv $(VENV); }
+	@echo "installing smallfirst and its pinned dependencies ..."
+	@$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.base
+	@echo "installing what the tests and checks need ..."
+	@$(INSTALL) -e '.[dev]'
+	@touch $@
+
+serve: $(VENV)/.base ## set everything up and start the gateway on 127.0.0.1:4000
+	@$(BIN)/smallfirst serve $(ARGS)
+
+demo: $(VENV)/.base ## half a minute: a few hundred prompts through the real gateway
+	@$(BIN)/smallfirst demo $(ARGS)
+
+test: $(VENV)/.dev ## set everything up and run the tests
+	@$(BIN)/smallfirst models pull smollm2-135m
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev ## format, lint, strict types, import rules, docs up to date
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## let ruff mend what it can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean: ## remove the virtual environment and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""accounts: who is calling: keys."""

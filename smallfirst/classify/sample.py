@@ -1,0 +1,66 @@
+"""A capped sample of a text: four short segments, folded to words and symbols.
+
+Knows where to look in a text and how to fold it. Does not know what any word means. The work is bounded by the cap,
+never by the text's length: a long text is sliced before anything reads it.
+
+A text that fits is read whole. Of a longer one: a segment at the start, one at the end, two spread between. Whatever is
+appended or prepended, and however long it is, a segment of the text as it was stays in the sample, and no segment gives
+more than WORDS words.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+
+SEGMENTS = 4
+WIDTH = 128  # characters in a segment
+WORDS = 20  # words taken from a segment; the rest of it is left out
+CAP = SEGMENTS * WIDTH
+SYMBOLS = b"$\\{}()[]=+-*/<>^_\"'?!:;,.%&|#@~`\n\t"
+"""Bytes whose mere presence is a feature; everything else that is not a letter or digit only parts words."""
+
+LENGTHS = 17
+"""Classes of length: the bit length of the number of characters, at most 16."""
+
+_FOLD = bytes.maketrans(
+    bytes(range(128)),
+    "".join(
+        c.lower() if c in string.ascii_letters else "0" if c in string.digits else " " for c in map(chr, range(128))
+    ).encode(),
+)
+"""Lower case, every digit a 0, everything else that is ASCII a space. Non-ASCII bytes (UTF-8) stay as they are."""
+_NOT_SYMBOLS = bytes(byte for byte in range(256) if byte not in SYMBOLS)
+
+Segments = list[list[bytes]]
+
+
+def sample(text: str) -> tuple[Segments, set[int]]:
+    """(words of each segment in reading order, the symbols that occur in the sample as byte values).
+
+    A text of at most CAP characters and SEGMENTS * WORDS words is read whole, as one segment.
+    """
+    if len(text) <= CAP:
+        raw = text.encode("utf-8", "replace")
+        words = raw.translate(_FOLD).split()
+        if len(words) <= SEGMENTS * WORDS:
+            return [words], set(raw.translate(None, _NOT_SYMBOLS))
+    return _spread(text)
+
+
+def units(segment: Sequence[bytes]) -> int:
+    """How many segments' worth of words these are: 1..SEGMENTS; what they may add is bounded in proportion."""
+    return max(1, -(-len(segment) // WORDS))
+
+
+def _spread(text: str) -> tuple[Segments, set[int]]:
+    width = min(WIDTH, -(-len(text) // SEGMENTS))
+    last = len(text) - width
+    slices = [text[at : at + width].encode("utf-8", "replace") for at in (0, last // 3, 2 * last // 3, last)]
+    segments = [piece.translate(_FOLD).split(None, WORDS)[:WORDS] for piece in slices]
+    return segments, set(b"".join(slices).translate(None, _NOT_SYMBOLS))
+
+
+def length_class(text: str) -> int:
+    """0..LENGTHS-1."""
+    return min(LENGTHS - 1, len(text).bit_length())

@@ -1,0 +1,1 @@
+"""cli: parse, build, call, print; no logic."""

@@ -1,0 +1,187 @@
+"""The composition root: settings in, a whole gateway out. Every part is made here and handed to the parts that use it.
+
+Knows all rooms. Does not know terminals or servers: `serve`, `ask`, `demo` and the tests build with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from smallfirst.accounts.keys import Keys
+from smallfirst.classify.classifier import Classifier
+from smallfirst.classify.probes import Probe
+from smallfirst.classify.shipped import shipped_weights
+from smallfirst.cli.check import require
+from smallfirst.cli.settings import Settings
+from smallfirst.config.loader import load
+from smallfirst.config.paths import cache_dir, data_dir
+from smallfirst.core import Entry, Replica
+from smallfirst.engine.admission import Admission
+from smallfirst.engine.request import Engine
+from smallfirst.evals.probe import load_probes
+from smallfirst.gateway.app import Gateway
+from smallfirst.gateway.chat import ChatHandler
+from smallfirst.gateway.metrics import Metrics
+from smallfirst.gateway.pages import Readiness, health_page, metrics_page, models_page, openapi_page, ready_page
+from smallfirst.ledger.writer import Ledger
+from smallfirst.models.catalogue import Catalogue, build_catalogue
+from smallfirst.models.defaults import default_settings
+from smallfirst.models.embedded import CONTEXT, EmbeddedRuntime
+from smallfirst.models.http_sender import HttpSender
+from smallfirst.models.sender import Sender
+from smallfirst.models.settings import ModelSettings
+from smallfirst.models.weights import place
+from smallfirst.policy.build import build_policy
+from smallfirst.policy.build import default_settings as default_policy
+from smallfirst.privacy.classes import parse_class
+from smallfirst.privacy.rules import Rules
+from smallfirst.store.sqlite import sqlite_path
+
+
+class App:
+    """A built gateway: `start` it inside a running event loop, hand `gateway` to a server, `stop` it at the end."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        *,
+        ledger_path: Path | None = None,
+        probes: Mapping[str, Probe | None] | None = None,
+        sender: Sender | None = None,
+        observers: tuple[Callable[[Entry], None], ...] = (),
+    ) -> None:
+        """Build every part. Raises ConfigError or SetupError; fetches nothing and starts nothing."""
+        self.settings, self.environ = settings, environ
+        self.runtimes: list[EmbeddedRuntime] = []
+        self.catalogue = self._catalogue()
+        models = self.catalogue.models
+        self.probes = load_probes(probes_dir(environ), models.values()) if probes is None else probes
+        self.ledger = Ledger.open(settings.ledger, ledger_path or ledger_file(settings, environ))
+        self.sender = sender or HttpSender()
+        self.classifier = Classifier.from_bytes(shipped_weights())
+        self.metrics = Metrics()
+        tiers = self.catalogue.tiers
+        policies = {"auto": default_policy(tiers), **settings.policies}
+        self.engine = Engine(
+            catalogue=self.catalogue,
+            admission=Admission(self.catalogue, Rules.from_settings(settings.privacy).permits(models.values())),
+            classifier=self.classifier,
+            probes=self.probes,
+            prior=settings.router.prior if settings.router.unprobed == "trust" else None,
+            policies={name: build_policy(name, policy, tiers) for name, policy in policies.items()},
+            default_policy=settings.default_policy,
+            default_class=parse_class(settings.privacy.default_class),
+            intent_from=parse_class(settings.ledger.intent_from),
+            sender=self.sender,
+            ledger=self.ledger,
+            config_digest=digest(settings, self.catalogue),
+            observers=(self.metrics.observe, *observers),
+        )
+        self.gateway = self._routes(tuple(policies))
+
+    async def start(self) -> None:
+        """Start the embedded models; they load while the gateway already serves."""
+        for runtime in self.runtimes:
+            await runtime.start()
+
+    async def stop(self) -> None:
+        """Stop what was started and write what the ledger still holds."""
+        await asyncio.gather(*(runtime.stop() for runtime in self.runtimes))
+        await self.sender.close()
+        await asyncio.to_thread(self.ledger.close)
+
+    def readiness(self) -> Readiness:
+        """Whether a request would find a model, and the ledger takes entries."""
+        loading = {runtime.name for runtime in self.runtimes if not runtime.is_ready}
+        parts = {name: "loading" if name in loading else "configured" for name in self.catalogue.models}
+        parts["ledger"] = "failing" if self.ledger.failing else "ok"
+        return Readiness(len(loading) < len(self.catalogue.models) and not self.ledger.failing, parts)
+
+    def _catalogue(self) -> Catalogue:
+        settings = self.settings
+        return build_catalogue(
+            settings.providers,
+            settings.models,
+            settings.tiers,
+            settings.baseline,
+            environ=self.environ,
+            embedded=self._embedded,
+        )
+
+    def _embedded(self, name: str, model: ModelSettings) -> Replica:
+        """A child process for a model of an embedded runtime; its address and key are known before it runs."""
+        cache = cache_dir(self.environ)
+        weights = place(model.weights or name, cache)
+        log = cache / "logs" / f"{name}.log"
+        runtime = EmbeddedRuntime(
+            weights,
+            name=name,
+            log=log,
+            environ=self.environ,
+            threads=model.threads,
+            context=model.abilities.context or CONTEXT,
+        )
+        self.runtimes.append(runtime)
+        provider = model.provider or model.replicas[0].provider
+        location = self.settings.providers[provider].location
+        return Replica(provider, runtime.url, name, location, runtime.key)
+
+    def _routes(self, policies: tuple[str, ...]) -> Gateway:
+        keys = Keys.from_settings(self.settings.keys)
+        chat = ChatHandler(self.engine, keys, self.settings.server)
+        return Gateway(
+            {
+                ("POST", "/v1/chat/completions"): chat,
+                ("GET", "/v1/models"): models_page(self.catalogue, policies, keys),
+                ("GET", "/health"): health_page(),
+                ("GET", "/ready"): ready_page(self.readiness),
+                ("GET", "/metrics"): metrics_page(self.metrics.registry),
+                ("GET", "/openapi.json"): openapi_page(),
+            },
+            startup=self.start,
+            shutdown=self.stop,
+        )
+
+
+def read_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
+    """The config file, checked, or what the keys in the environment make possible. Raises ConfigError."""
+    loaded = None if config is None else load(config, Settings, environ)
+    settings = Settings() if loaded is None else loaded.value
+    if not settings.models:
+        providers, models, tiers = default_settings(environ)
+        settings = msgspec.structs.replace(settings, providers=providers, models=models, tiers=tiers)
+    require(settings, {} if loaded is None else loaded.lines)
+    return settings
+
+
+def probes_dir(environ: Mapping[str, str]) -> Path:
+    return data_dir(environ) / "probes"
+
+
+def ledger_file(settings: Settings, environ: Mapping[str, str]) -> Path:
+    """Where the SQLite ledger lies: `ledger.url`, else ledger.db in the user's data folder."""
+    url = settings.ledger.url
+    return sqlite_path(url) if url else data_dir(environ) / "ledger.db"
+
+
+def digest(settings: Settings, catalogue: Catalogue) -> str:
+    """Twelve hex digits that change when anything that decides where a query goes does. Holds no secret."""
+    where = [
+        (model.name, model.tier, [(r.provider, r.url, r.upstream_model, r.location) for r in model.replicas])
+        for model in catalogue.models.values()
+        if not any(r.location == "device" for r in model.replicas)  # an embedded model's port changes with each start
+    ]
+    said = (where, catalogue.tiers, settings.policies, settings.privacy, settings.router, settings.default_policy)
+    return hashlib.sha256(msgspec.json.encode(said)).hexdigest()[:12]
+
+
+def temporary_ledger() -> Path:
+    """A ledger for a run that leaves no trace: the demo's, `ask`'s, a replay's."""
+    return Path(tempfile.mkdtemp(prefix="smallfirst-")) / "ledger.db"

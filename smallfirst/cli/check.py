@@ -1,0 +1,138 @@
+"""What no section can see alone: names that must exist elsewhere, keys beside an open address, unreachable classes.
+
+Pure: settings and the file's lines in, findings out. Does not read files, build parts or print. Each section's own
+rules stay in its room (privacy/rules.py, accounts/keys.py, policy/build.py); they are called here for the line numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import msgspec
+
+from smallfirst.accounts.keys import is_required, key_problems
+from smallfirst.cli.addresses import host_and_port, is_loopback
+from smallfirst.cli.check_models import model_findings, number_findings, provider_findings, tier_findings
+from smallfirst.cli.explain import models_of, tiers_of
+from smallfirst.cli.finding import Finding, Path, fault
+from smallfirst.cli.settings import Settings
+from smallfirst.config.nearest import hint
+from smallfirst.core import DataClass
+from smallfirst.errors import ConfigError
+from smallfirst.policy.build import build_policy
+from smallfirst.privacy.classes import NAMES, parse_class
+from smallfirst.privacy.rules import Rules, rule_problems
+
+Lines = Mapping[Path, int]
+
+
+def check(settings: Settings, lines: Lines) -> list[Finding]:
+    """Everything found, in the order of the file's lines. `lines` may be empty for settings that came from no file."""
+    found = [
+        *number_findings(settings),
+        *_server(settings),
+        *_ledger(settings),
+        *provider_findings(settings, lines),
+        *model_findings(settings),
+        *tier_findings(settings, lines),
+        *_policies(settings),
+        *_names(settings),
+        *_privacy(settings),
+    ]
+    placed = [msgspec.structs.replace(one, line=_line(one.path, lines)) for one in found]
+    return sorted(dict.fromkeys(placed), key=lambda one: one.line or 0)
+
+
+def require(settings: Settings, lines: Lines) -> list[Finding]:
+    """The warnings and notes. Raises ConfigError with every error."""
+    found = check(settings, lines)
+    errors = [str(one) for one in found if one.level == "error"]
+    if errors:
+        raise ConfigError(errors)
+    return found
+
+
+def _line(path: Path, lines: Lines) -> int | None:
+    """Where `path` stands, or the nearest thing around it that is in the file."""
+    return next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None)
+
+
+def _server(settings: Settings) -> Iterator[Finding]:
+    at = ("server", "listen")
+    address = host_and_port(settings.server.listen)
+    if address is None:
+        yield fault(at, "must be HOST:PORT, such as 127.0.0.1:4000")
+    elif not is_loopback(address[0]) and not is_required(settings.keys):
+        words = "open to other machines, and no key is required: anyone who reaches it can spend your money"
+        yield Finding("warning", at, f"{words}; list keys under keys.accept")
+
+
+def _ledger(settings: Settings) -> Iterator[Finding]:
+    yield from _class(("ledger", "intent_from"), settings.ledger.intent_from)
+    url = settings.ledger.url
+    if url is not None and not (url.startswith("sqlite:///") and len(url) > len("sqlite:///")):
+        later = "; PostgreSQL is known, but not in this version" if url.startswith("postgres") else ""
+        yield fault(("ledger", "url"), f"must be sqlite:///PATH (sqlite:////PATH from the root){later}")
+
+
+def _class(path: Path, name: str) -> Iterator[Finding]:
+    try:
+        parse_class(name)
+    except ValueError as error:
+        yield fault(path, str(error))
+
+
+def _policies(settings: Settings) -> Iterator[Finding]:
+    tiers = tiers_of(settings)
+    for name, policy in settings.policies.items():
+        if name in settings.models:
+            yield fault(("policies", name), "a model has this name too, and callers could not tell them apart")
+        try:
+            build_policy(name, policy, tiers)
+        except ConfigError as error:
+            for problem in error.problems:
+                field, _, words = problem.removeprefix(f"policies.{name}").partition(": ")
+                yield fault(("policies", name, *field.strip(".").split(".", 1)), words)
+    known = dict.fromkeys(("auto", *settings.policies))
+    if settings.default_policy not in known:
+        words = f"unknown policy `{settings.default_policy[:60]}`{hint(settings.default_policy, known)}"
+        yield fault(("default_policy",), words)
+
+
+def _names(settings: Settings) -> Iterator[Finding]:
+    """Models that are named outside of tiers and policies."""
+    used: list[tuple[Path, str]] = []
+    if settings.baseline.model is not None:
+        used.append((("baseline", "model"), settings.baseline.model))
+    for index, key in enumerate(settings.keys.accept):
+        used += [(("keys", "accept", str(index), "models", str(n)), name) for n, name in enumerate(key.models or ())]
+    for index, rule in enumerate(settings.privacy.rules or ()):
+        model = None if rule.to == "any" else rule.to.model
+        names = () if model is None else (model,) if isinstance(model, str) else model
+        used += [(("privacy", "rules", str(index), "to", "model"), name) for name in names]
+    for path, name in used:
+        if name not in settings.models:
+            yield fault(path, f"unknown model `{name[:60]}`{hint(name, settings.models)}")
+
+
+def _privacy(settings: Settings) -> Iterator[Finding]:
+    problems = [*rule_problems(settings.privacy), *key_problems(settings.keys)]
+    yield from (fault(path, words) for path, words in problems)
+    if problems or not settings.models:
+        return
+    permits = Rules.from_settings(settings.privacy).permits(models_of(settings))
+    routed = {name for tier in tiers_of(settings) for name in tier.models}
+    at = ("privacy", "rules")
+    stuck = [name for name in NAMES if not routed & {one for one, _ in permits.for_class(DataClass[name]).replicas}]
+    if settings.privacy.default_class in stuck:
+        words = f"no model of any tier may see `{settings.privacy.default_class}`, the class of a query of which nobody"
+        yield fault(("privacy", "default_class"), f"{words} says more: nothing could be asked")
+    rest = [name for name in stuck if name != settings.privacy.default_class]
+    if rest:
+        words = f"no model of any tier may see {_listed(rest)}: such queries will be refused"
+        yield Finding("warning", at, words)
+
+
+def _listed(names: Iterable[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last

@@ -1,0 +1,91 @@
+"""`smallfirst config`: check and explain a configuration file, print one to start from, print the reference.
+
+Knows how findings are shown. Does not check (check.py) or explain (explain.py) anything itself.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from smallfirst.cli.build import read_settings
+from smallfirst.cli.check import check
+from smallfirst.cli.console import err, out
+from smallfirst.cli.document import document
+from smallfirst.cli.explain import explain
+from smallfirst.cli.finding import Finding
+from smallfirst.cli.settings import Settings
+from smallfirst.config.loader import load
+from smallfirst.errors import ConfigError
+from smallfirst.models.catalogue import build_catalogue
+
+
+@click.group()
+def config() -> None:
+    """Check, explain and start a configuration file."""
+
+
+@config.command("check")
+@click.argument("file", type=click.Path(path_type=Path))
+def check_file(file: Path) -> None:
+    """Say what FILE means, or name every mistake with its line. Exit status 1 if there is one.
+
+    \b
+    Examples:
+      smallfirst config check smallfirst.yaml
+      OPENAI_API_KEY=any smallfirst config check examples/openai-only.yaml
+    """
+    try:
+        lines, findings = understood(file)
+    except ConfigError as error:
+        for problem in error.problems:
+            err.print(problem, style="red", markup=False, soft_wrap=True)
+        count = len(error.problems)
+        err.print(f"{file}: {count} {'mistake' if count == 1 else 'mistakes'}", markup=False, soft_wrap=True)
+        sys.exit(1)
+    for line in lines:
+        out.print(line, markup=False, soft_wrap=True)
+    for finding in findings:
+        style = "yellow" if finding.level == "warning" else "dim"
+        err.print(f"{finding.level}: {finding}", style=style, markup=False, soft_wrap=True)
+    out.print(f"{file}: fine", style="green", markup=False, soft_wrap=True)
+
+
+def understood(file: Path) -> tuple[list[str], list[Finding]]:
+    """The explanation of `file`, and its warnings and notes. Raises ConfigError with every problem."""
+    loaded = load(file, Settings, os.environ)
+    settings = loaded.value if loaded.value.models else read_settings(file, os.environ)
+    findings = check(settings, loaded.lines)
+    errors = [str(one) for one in findings if one.level == "error"]
+    if errors:
+        raise ConfigError(errors)
+    catalogue = build_catalogue(
+        settings.providers, settings.models, settings.tiers, settings.baseline, environ=os.environ
+    )
+    return explain(settings, catalogue), findings
+
+
+@config.command()
+def init() -> None:
+    """Print a commented file to start from.
+
+    \b
+    Example:
+      smallfirst config init > smallfirst.yaml
+    """
+    click.echo(starter(), nl=False)
+
+
+def starter() -> str:
+    """The file that `init` prints."""
+    return importlib.resources.files("smallfirst.cli").joinpath("starter.yaml").read_text("utf-8")
+
+
+@config.command()
+def docs() -> None:
+    """Print the reference of every section and field, in Markdown."""
+    click.echo(document(), nl=False)

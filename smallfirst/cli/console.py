@@ -1,0 +1,8 @@
+"""The terminal: one console for results (stdout), one for everything else (stderr)."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)

@@ -1,0 +1,93 @@
+"""A gateway on a port, in a thread: what `demo`, `replay`, `ask` and the tests send their requests to.
+
+Knows uvicorn. `smallfirst serve` runs the same server in the main thread (serve.py).
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from smallfirst.cli.build import App
+from smallfirst.errors import SetupError
+from smallfirst.gateway.settings import ServerSettings
+
+BACKLOG = 2048
+STARTS_WITHIN_S = 30.0
+
+
+def listen(address: str) -> socket.socket:
+    """A bound socket for `host:port` (port 0: any). Raises SetupError when it is taken or makes no sense."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise SetupError(f"server.listen: {address!r} is not HOST:PORT")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host.strip("[]"), int(port)))
+    except (OSError, OverflowError) as fault:
+        bound.close()
+        raise SetupError(f"can't listen on {address}: {fault}; choose another with --listen") from fault
+    return bound
+
+
+def make_server(app: App, settings: ServerSettings) -> uvicorn.Server:
+    """uvicorn on uvloop and httptools around the gateway."""
+    config = uvicorn.Config(
+        app.gateway,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_level=logging.WARNING,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=max(1, round(settings.drain_s)),
+    )
+    return uvicorn.Server(config)
+
+
+@contextmanager
+def running(app: App, address: str = "127.0.0.1:0") -> Iterator[str]:
+    """Serve `app` in a thread; yields its base URL, ending in /v1. Stops and flushes at the end."""
+    bound = listen(address)
+    server = make_server(app, app.settings.server)
+    started = threading.Event()
+    fault: list[BaseException] = []
+
+    def serve() -> None:
+        try:
+            server.run(sockets=[bound])
+        except BaseException as error:  # noqa: BLE001 - told to the thread that waits
+            fault.append(error)
+        finally:
+            started.set()
+
+    thread = threading.Thread(target=serve, name="gateway", daemon=True)
+    thread.start()
+    try:
+        _wait_started(server, started)
+        if fault or not server.started:
+            raise SetupError(f"the gateway did not start: {fault[0] if fault else 'see above'}")
+        host, port = bound.getsockname()[:2]
+        yield f"http://{host}:{port}/v1"
+    finally:
+        server.should_exit = True
+        thread.join(app.settings.server.drain_s + 5)
+        bound.close()
+
+
+def _wait_started(server: uvicorn.Server, ended: threading.Event) -> None:
+    """uvicorn has no event for this: look until it serves, or its thread has ended."""
+    for _ in range(int(STARTS_WITHIN_S / 0.01)):
+        if server.started or ended.wait(0.01):
+            return

@@ -1,0 +1,160 @@
+"""`smallfirst serve`: build, fetch what is missing, say what is running, serve until told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+from pathlib import Path
+
+import click
+import msgspec
+from rich.markup import escape
+from rich.panel import Panel
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from smallfirst import __version__
+from smallfirst.cli.build import App, read_settings
+from smallfirst.cli.check import check, require
+from smallfirst.cli.console import err, out
+from smallfirst.cli.running import listen, make_server
+from smallfirst.cli.settings import Settings
+from smallfirst.config.paths import cache_dir
+from smallfirst.core import Model
+from smallfirst.models.weights import obtain
+
+
+@click.command()
+@click.option(
+    "--config",
+    "-c",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A YAML file; without one, keys in the environment decide.",
+)
+@click.option(
+    "--listen", "address", metavar="HOST:PORT", help="Where to listen  [default: server.listen, 127.0.0.1:4000]."
+)
+@click.option("--ledger", type=click.Path(path_type=Path, dir_okay=False), help="The ledger's SQLite file.")
+def serve(config: Path | None, address: str | None, ledger: Path | None) -> None:
+    """Start the gateway.
+
+    With nothing configured the embedded demonstration model answers. With OPENAI_API_KEY, ANTHROPIC_API_KEY,
+    GEMINI_API_KEY or MISTRAL_API_KEY in the environment, or with a config file, larger tiers are there too.
+
+    \b
+    Examples:
+      smallfirst serve
+      OPENAI_API_KEY=... smallfirst serve --listen 0.0.0.0:4000
+      smallfirst serve --config smallfirst.yaml
+    """
+    settings = read_settings(config, os.environ)
+    if address:
+        server = msgspec.structs.replace(settings.server, listen=address)
+        settings = msgspec.structs.replace(settings, server=server)
+        require(settings, {})
+    fetch_weights(settings)
+    app = App(settings, os.environ, ledger_path=ledger)
+    bound = listen(settings.server.listen)
+    host, port = bound.getsockname()[:2]
+    banner(app, f"http://{host}:{port}")
+    spare_the_collector()
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn has finished its streams and says who asked it to
+        make_server(app, settings.server).run(sockets=[bound])
+    err.print("stopped; the ledger is written", style="dim")
+
+
+def spare_the_collector() -> None:
+    """What was built lives as long as the process: the garbage collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 50, 100)
+
+
+def fetch_weights(settings: Settings) -> None:
+    """Have every embedded model's weights at hand, with a progress bar for what must be fetched."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    embedded = {name for name, provider in settings.providers.items() if provider.runtime == "embedded"}
+    with Progress(*columns, console=err, transient=True) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def show(step: str, done: int, total: int) -> None:
+            if step not in tasks:
+                tasks[step] = progress.add_task(step, total=total or None)
+            progress.update(tasks[step], completed=done, total=total or None)
+
+        for name, model in settings.models.items():
+            if model.provider in embedded or any(r.provider in embedded for r in model.replicas):
+                obtain(model.weights or name, cache_dir(os.environ), show)
+
+
+def banner(app: App, url: str) -> None:
+    """What is running, which tiers there are, what is not trusted yet, and how to call it."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("tier", "model", "where", "trusted"):
+        table.add_column(column)
+    for tier in app.catalogue.tiers:
+        for name in tier.models:
+            model = app.catalogue.models[name]
+            table.add_row(tier.name, name, where(model), trusted(app, model))
+    out.print()
+    out.print(f"[bold]smallfirst {__version__}[/bold]  serves on [bold]{url}/v1[/bold]")
+    out.print()
+    out.print(table)
+    for words in warnings(app):
+        out.print(Panel(words, border_style="yellow", padding=(0, 1)))
+    out.print(_calls(url), soft_wrap=True)  # a wrapped line could not be pasted
+
+
+def where(model: Model) -> str:
+    return ", ".join(sorted({f"{r.provider} ({r.location})" for r in model.replicas}))
+
+
+def trusted(app: App, model: Model) -> str:
+    """In words, what the router believes about a model."""
+    highest = app.catalogue.tiers[-1]
+    if app.probes.get(model.name) is not None:
+        return "where its probe shows it"
+    if model.name in highest.models:
+        return "as the highest tier"
+    return f"no: run `smallfirst probe {model.name}`"
+
+
+def warnings(app: App) -> list[str]:
+    """What whoever starts this should know."""
+    found = []
+    if app.engine.demonstration:
+        names = ", ".join(sorted(app.engine.demonstration))
+        found.append(
+            f"[bold]{names} is a demonstration[/bold]: a 135M model that runs on any laptop and is often wrong. "
+            "Set OPENAI_API_KEY (or another vendor's) or point a tier at vLLM, Ollama or llama-server in a config file."
+        )
+    below = {name for tier in app.catalogue.tiers[:-1] for name in tier.models}
+    unprobed = sorted(name for name in below if app.probes.get(name) is None)
+    if unprobed and app.settings.router.unprobed == "escalate":
+        found.append(
+            f"{', '.join(unprobed)}: never probed, so queries are handed up past it. `smallfirst probe MODEL` takes a "
+            "few minutes and shows its price first."
+        )
+    found += [escape(finding.words) for finding in check(app.settings, {}) if finding.level == "warning"]
+    return found
+
+
+def _calls(url: str) -> Text:
+    body = '{"model": "auto", "messages": [{"role": "user", "content": "What is the capital of France?"}]}'
+    return Text(
+        f"""
+curl -i {url}/v1/chat/completions -H 'content-type: application/json' \\
+  -d '{body}'
+
+python -c '
+from openai import OpenAI
+client = OpenAI(base_url="{url}/v1", api_key="none")
+reply = client.chat.completions.create(model="auto", messages=[{{"role": "user", "content": "Say hello."}}])
+print(reply.choices[0].message.content)'
+
+smallfirst report     what was served and saved      ctrl-c stops
+""",
+        style="cyan",
+    )

@@ -1,0 +1,31 @@
+"""The whole config file: every room's section under its name.
+
+Knows the sections. Does not read files (config/ does) and builds nothing (cli/build.py does).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from smallfirst.accounts.settings import KeysSettings
+from smallfirst.gateway.settings import ServerSettings
+from smallfirst.ledger.settings import LedgerSettings
+from smallfirst.models.settings import BaselineSettings, ModelSettings, ProviderSettings, RouterSettings
+from smallfirst.policy.settings import PolicySettings
+from smallfirst.privacy.settings import PrivacySettings
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    server: ServerSettings = ServerSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    providers: dict[str, ProviderSettings] = {}
+    models: dict[str, ModelSettings] = {}
+    tiers: tuple[
+        dict[str, tuple[str, ...]], ...
+    ] = ()  # from the cheapest to the best: `[{slm: [a, b]}, {mid: [c]}]`; without it, presets have usual tiers
+    baseline: BaselineSettings = BaselineSettings()
+    router: RouterSettings = RouterSettings()
+    policies: dict[str, PolicySettings] = {}
+    default_policy: str = "auto"  # what callers get who ask for the model `auto`
+    privacy: PrivacySettings = PrivacySettings()
+    keys: KeysSettings = KeysSettings()

@@ -1,0 +1,1 @@
+"""config: one YAML file and the environment, validated once."""

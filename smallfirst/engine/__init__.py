@@ -1,0 +1,1 @@
+"""engine: drives policies with real calls, and with recorded ones on a virtual clock."""

@@ -1,0 +1,149 @@
+"""What a finished request is written down as, and which error a failed one becomes.
+
+Knows entries, baselines and the error tree. Does not know how the ledger stores them.
+"""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from smallfirst.accounts.keys import Key
+from smallfirst.core import Attempt, DataClass, Decision, Entry, Outcome, Query, Reason, Score, Status, Usage
+from smallfirst.errors import BadRequest, Overloaded, RequestError, UpstreamFailed
+from smallfirst.models.catalogue import Catalogue
+
+CLIENT_CLOSED = 499
+"""nginx's status for a client that left before its answer."""
+
+
+class Books:
+    """Makes ledger entries; knows the baseline's price."""
+
+    def __init__(self, catalogue: Catalogue, config_digest: str) -> None:
+        self._catalogue, self._config_digest = catalogue, config_digest
+
+    def entry(
+        self,
+        *,
+        query: Query,
+        key: Key | None,
+        policy: str,
+        data_class: DataClass,
+        score: Score | None,
+        decision: Decision | None,
+        served: Attempt | None,
+        attempts: tuple[Attempt, ...],
+        error: RequestError | None,
+        latency_us: int,
+        waiting_us: int,
+    ) -> Entry:
+        """One Entry from all that is known at the end."""
+        outcome = served.outcome if served else None
+        attempts = tuple(self._booked(attempt, decision) for attempt in attempts)
+        reason = decision.reason if decision else Reason.failed
+        return Entry(
+            id=query.id,
+            at_us=time.time_ns() // 1000 - latency_us,
+            asked=query.asked,
+            policy=policy,
+            key_id=key.name if key else None,
+            tags=query.dials.tags,
+            session=query.dials.session,
+            data_class=data_class,
+            kind=score.kind if score else "other",
+            complexity=score.complexity if score else 0.0,
+            reason=reason,
+            status=_status(reason, error),
+            served_model=outcome.model if outcome else None,
+            served_tier=self._catalogue.models[outcome.model].tier if outcome else None,
+            attempts=attempts,
+            cost=sum(a.outcome.cost for a in attempts),
+            baseline_cost=self._baseline_cost(outcome),
+            baseline_method=self._catalogue.baseline.method,
+            latency_us=latency_us,
+            overhead_us=max(0, latency_us - waiting_us),
+            stream=query.stream,
+            would_escalate=decision.would_escalate if decision else False,
+            deferrals=decision.deferrals if decision else (),
+            config_digest=self._config_digest,
+            error_code=error.code if error else None,
+        )
+
+    def _booked(self, attempt: Attempt, decision: Decision | None) -> Attempt:
+        """An attempt with what only the end knows: whether it has a price, and the verdict where it was served."""
+        priced = self._catalogue.models[attempt.outcome.model].price is not None
+        served = decision is not None and decision.served == attempt.n
+        verdict = decision.verdict if decision is not None and served else None
+        p_correct = verdict.p_correct if verdict is not None else None
+        return msgspec.structs.replace(attempt, priced=priced, p_correct=p_correct)
+
+    def _baseline_cost(self, outcome: Outcome | None) -> int | None:
+        """What the baseline would have cost, by the method the catalogue names: the served answer's own length."""
+        price = self._catalogue.baseline.price
+        if price is None or outcome is None:
+            return None
+        return price.cost(Usage(outcome.usage.input_tokens, outcome.usage.output_tokens))
+
+
+def _status(reason: Reason, error: RequestError | None) -> int:
+    if reason is Reason.client_gone:
+        return CLIENT_CLOSED
+    return error.status if error else 200
+
+
+def failure(decision: Decision, attempts: tuple[Attempt, ...]) -> RequestError:
+    """The one clean error for a request that no model answered. Never carries prompt text of ours."""
+    if decision.reason is Reason.client_gone:
+        return UpstreamFailed("the client went away", code="client_gone", status=CLIENT_CLOSED)
+    if not attempts:
+        return BadRequest(
+            decision.note or "no model could be asked within the limits of this request",
+            code="limit_too_tight",
+            param="smallfirst.max_cost_usd",
+        )
+    last = max(attempts, key=lambda a: a.n).outcome
+    tried = ", ".join(dict.fromkeys(a.outcome.model for a in attempts))
+    if last.status is Status.refused:
+        return BadRequest(_upstream_message(last), code="refused_by_model", status=last.http_status or 400)
+    if last.status is Status.rate_limited:
+        return Overloaded(
+            f"every model that may answer is rate-limited (tried: {tried})",
+            code="rate_limited",
+            status=429,
+            retry_after_s=last.retry_after_s or 1.0,
+        )
+    status, code, words = FAILURES.get(last.status, (502, "upstream_failed", f"no model answered: {last.error}"))
+    if last.ok:
+        words += f": {decision.note}"
+    return UpstreamFailed(f"{words} (tried: {tried})", code=code, status=status)
+
+
+FAILURES: dict[Status, tuple[int, str, str]] = {
+    Status.timed_out: (504, "upstream_timeout", "no model answered in time"),
+    Status.unauthorized: (
+        502,
+        "upstream_unauthorized",
+        "a model rejected the gateway's own key; whoever runs the gateway must look at it",
+    ),
+    Status.ok: (502, "no_valid_answer", "no usable answer"),
+}
+"""How the last call ended -> HTTP status, code, words; whatever is not here is an upstream that failed."""
+
+
+class _Inner(msgspec.Struct):
+    message: str = ""
+
+
+class _Refusal(msgspec.Struct):
+    error: _Inner | str = ""
+
+
+def _upstream_message(outcome: Outcome) -> str:
+    """The upstream's own words about why it refused: they are the caller's to read."""
+    try:
+        error = msgspec.json.decode(outcome.body, type=_Refusal).error
+    except msgspec.DecodeError:
+        return outcome.error
+    return (error if isinstance(error, str) else error.message) or outcome.error

@@ -1,0 +1,158 @@
+"""One call to one model: which replica gets it, and what is tried again.
+
+Knows replicas, retries and back-off. Does not know policies: changing the *model* is always the policy's doing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
+
+import msgspec
+
+from smallfirst.core import Model, Outcome, Permit, Query, Replica, Status, Usage
+from smallfirst.models.sender import AnswerStream, Call, Sender
+from smallfirst.policy.protocol import Start
+
+TRY_AGAIN = frozenset((Status.rate_limited, Status.unavailable, Status.broken))
+"""Faults that another replica, or a moment's patience, may mend. Not a time-out: the caller has waited enough."""
+
+BACK_OFF_S = 0.1
+LONGEST_WAIT_S = 1.0
+"""An upstream that asks for more patience than this is left to the policy, which has other models."""
+
+
+class Balancer:
+    """Spreads a model's calls over its replicas: weighted, the least busy first."""
+
+    def __init__(self) -> None:
+        self.busy: dict[tuple[str, str], int] = {}
+
+    def order(self, model: Model, permit: Permit) -> list[Replica]:
+        """The replicas that `permit` covers, in the order in which to try them."""
+        if len(model.replicas) == 1:
+            only = model.replicas[0]
+            return [only] if (model.name, only.provider) in permit.replicas else []
+        allowed = [r for r in model.replicas if (model.name, r.provider) in permit.replicas]
+        allowed.sort(key=lambda r: (self.busy.get((model.name, r.provider), 0) / r.weight, -r.weight * random.random()))
+        return allowed
+
+    def enter(self, model: Model, replica: Replica) -> None:
+        at = (model.name, replica.provider)
+        self.busy[at] = self.busy.get(at, 0) + 1
+
+    def leave(self, model: Model, replica: Replica) -> None:
+        self.busy[model.name, replica.provider] -= 1
+
+
+class Begun:
+    """A stream that has begun: its first block, the rest to iterate, and what to do when it is over."""
+
+    def __init__(
+        self,
+        stream: AnswerStream,
+        rest: AsyncIterator[bytes],
+        first: bytes | None,
+        tries: int,
+        leave: Callable[[], None],
+    ) -> None:
+        self.stream, self.rest, self.first, self.tries = stream, rest, first, tries
+        self._leave = leave
+
+    async def close(self) -> Outcome:
+        """End it, wherever it is, and say how it ended."""
+        await self.stream.aclose()
+        if self.first is not None:
+            self._leave()
+            self.first = None
+        return _with_tries(self.stream.outcome, self.tries)
+
+
+class Caller:
+    """Makes the calls that a policy asks for, for one query: the driver's performer."""
+
+    def __init__(
+        self, sender: Sender, balancer: Balancer, models: Mapping[str, Model], query: Query, permit: Permit
+    ) -> None:
+        self._sender, self._balancer, self._models = sender, balancer, models
+        self._query, self._permit = query, permit
+
+    async def ask(self, start: Start) -> Outcome:
+        """Try each permitted replica until one answers. Never raises for an upstream's fault."""
+        model = self._models[start.model]
+        replicas = self._balancer.order(model, self._permit)
+        tries = 0
+        while True:
+            replica = replicas[tries % len(replicas)]
+            tries += 1
+            self._balancer.enter(model, replica)
+            try:
+                outcome = await self._sender.ask(self._call(model, replica, start), self._permit)
+            finally:
+                self._balancer.leave(model, replica)
+            if not await _again(outcome, tries, len(replicas)):
+                return outcome if tries == 1 else _with_tries(outcome, tries)
+
+    async def stream(self, start: Start) -> Begun | Outcome:
+        """A stream whose first event has come, or the outcome that says why there is none."""
+        model = self._models[start.model]
+        replicas = self._balancer.order(model, self._permit)
+        tries = 0
+        while True:
+            replica = replicas[tries % len(replicas)]
+            tries += 1
+            stream = self._sender.stream(self._call(model, replica, start), self._permit)
+            self._balancer.enter(model, replica)
+            first: bytes | None = None
+            blocks = aiter(stream)
+            try:
+                first = await anext(blocks, None)
+            finally:
+                if first is None:
+                    self._balancer.leave(model, replica)
+                    await stream.aclose()
+            if first is not None or stream.outcome.ok:
+                return Begun(stream, blocks, first, tries, partial(self._balancer.leave, model, replica))
+            if not await _again(stream.outcome, tries, len(replicas)):
+                return _with_tries(stream.outcome, tries)
+
+    def abandoned(self, start: Start, started_us: int) -> Outcome:
+        """What is booked for a call that was cancelled: its input, and what it may have written is not known."""
+        model = self._models[start.model]
+        usage = Usage(self._query.needs.input_tokens, 0, 0, estimated=True)
+        return Outcome(
+            model=model.name,
+            status=Status.cancelled,
+            usage=usage,
+            started_us=started_us,
+            latency_us=time.monotonic_ns() // 1000 - started_us,
+            provider=model.replicas[0].provider,
+            location=model.replicas[0].location,
+            cost=model.price.cost(usage) if model.price else 0,
+        )
+
+    def _call(self, model: Model, replica: Replica, start: Start) -> Call:
+        wanted = start.signals and model.abilities.logprobs and not self._query.needs.logprobs
+        return Call(model, replica, self._query, start.edit, wanted, model.timeout_s)
+
+
+async def _again(outcome: Outcome, tries: int, replicas: int) -> bool:
+    """Whether to try once more: every replica gets one try, a lone one gets two, a little later."""
+    if outcome.status not in TRY_AGAIN or tries >= max(2, replicas):
+        return False
+    if tries < replicas:
+        return True
+    wait = BACK_OFF_S * (0.5 + random.random())
+    if outcome.retry_after_s is not None:
+        if outcome.retry_after_s > LONGEST_WAIT_S:
+            return False
+        wait = max(wait, outcome.retry_after_s)
+    await asyncio.sleep(wait)
+    return True
+
+
+def _with_tries(outcome: Outcome, tries: int) -> Outcome:
+    return outcome if tries == 1 else msgspec.structs.replace(outcome, tries=tries)

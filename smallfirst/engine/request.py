@@ -1,0 +1,198 @@
+"""One request, hop by hop: read `Exchange.run` from top to bottom; each hop it names is one room.
+
+Knows the order of the hops. Does not know HTTP (gateway), how a model is reached (models), or which model is best
+(policy). docs/request-lifecycle.md tells the same story with file names.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from smallfirst.accounts.keys import Key
+from smallfirst.classify.classifier import Classifier
+from smallfirst.classify.probes import Probe
+from smallfirst.core import DataClass, Decision, Entry, Intent, Outcome, Permit, Query, Score, Tier, Usage
+from smallfirst.engine.admission import Admission
+from smallfirst.engine.bookkeeping import Books, failure
+from smallfirst.engine.driver import Flight, Listener
+from smallfirst.engine.replicas import Balancer, Caller
+from smallfirst.errors import LedgerError, NotFound, Overloaded, RequestError
+from smallfirst.ledger.writer import Ledger
+from smallfirst.models.catalogue import Catalogue
+from smallfirst.models.sender import Sender
+from smallfirst.policy.fixed import Fixed
+from smallfirst.policy.protocol import Facts, Policy
+from smallfirst.verify.judge import make_judge
+
+USUAL_ANSWER = 512
+"""Output tokens that a call is expected to cost where the caller names no max_tokens."""
+
+_NO_INTENT = "the ledger can't commit what data of this class requires before it is sent; nothing was sent"
+
+
+class Answer(msgspec.Struct):
+    """What the gateway needs in order to reply: an outcome, or `error`; and the entry that the ledger got."""
+
+    entry: Entry
+    outcome: Outcome | None = None
+    error: RequestError | None = None
+    decision: Decision | None = None
+    blocks: bytes = b""  # of a stream that was held and then accepted
+    tail: tuple[bytes, ...] = ()  # of a stream: its last events, to which the gateway adds the decision
+    released: bool = False
+
+
+class Engine:
+    """The parts that requests pass through, built once by cli/build.py."""
+
+    def __init__(
+        self,
+        *,
+        catalogue: Catalogue,
+        admission: Admission,
+        classifier: Classifier,
+        probes: Mapping[str, Probe | None],
+        prior: float | None = None,
+        policies: Mapping[str, Policy],
+        default_policy: str,
+        default_class: DataClass,
+        intent_from: DataClass,
+        sender: Sender,
+        ledger: Ledger,
+        config_digest: str = "",
+        observers: tuple[Callable[[Entry], None], ...] = (),
+    ) -> None:
+        self.catalogue, self.admission, self.classifier = catalogue, admission, classifier
+        self.probes, self.prior = probes, prior
+        self.policies = {**{name: Fixed(name, name) for name in catalogue.models}, **policies}
+        self.policies["auto"] = policies[default_policy]
+        self.default_class, self.intent_from = default_class, intent_from
+        self.sender, self.ledger, self.balancer = sender, ledger, Balancer()
+        self.books = Books(catalogue, config_digest)
+        self.observers = observers
+        self.demonstration = frozenset(name for name, model in catalogue.models.items() if model.demonstration)
+
+    def exchange(self, query: Query, key: Key | None = None) -> Exchange:
+        """Take one query; `run()` it, and tell it when the client has gone."""
+        return Exchange(self, query, key)
+
+    def score(self, query: Query) -> Score:
+        """The classifier's view; `router.unprobed: trust` gives models without a probe the configured prior."""
+        score = self.classifier.score(query, self.probes)
+        if self.prior is None:
+            return score
+        chances = {model: self.prior if p is None else p for model, p in score.p_correct.items()}
+        return msgspec.structs.replace(score, p_correct=chances)
+
+    def publish(self, entry: Entry) -> None:
+        """Give a finished request to the ledger and to whoever counts."""
+        self.ledger.record(entry)
+        for observe in self.observers:
+            observe(entry)
+
+
+class Exchange:
+    """One query on its way through the rooms."""
+
+    def __init__(self, engine: Engine, query: Query, key: Key | None) -> None:
+        self.engine, self.query, self.key = engine, query, key
+        self.data_class = max(
+            query.dials.data_class or DataClass.public,
+            (key and key.min_class) or DataClass.public,
+            engine.default_class,
+        )
+        self.score: Score | None = None
+        self.policy = ""
+        self.flight: Flight | None = None
+        self._began_us = time.monotonic_ns() // 1000
+        self._gone = ""
+
+    async def run(self, listener: Listener | None = None) -> Answer:
+        """All hops of one request. An error that the caller should see is in the Answer, and in the ledger."""
+        engine, query = self.engine, self.query
+        try:
+            policy = self._policy()  # 1. who plans: `auto`, a policy, or a model by name
+            tiers, permit = engine.admission.admit(query, self.key, self.data_class)  # 2. privacy: who may see it
+            score = self.score = engine.score(query)  # 3. classify: how hard, what kind, who would be right
+            await self._commit_intent(tiers, permit)  # 4. ledger: above `internal`, write down first what will leave
+            caller = Caller(engine.sender, engine.balancer, engine.catalogue.models, query, permit)
+            self.flight = Flight(caller, listener)
+            if self._gone:
+                self.flight.gone(self._gone)
+            plan = policy.plan(self._facts(tiers, score))
+            decision = await self.flight.fly(plan)  # 5. policy plans, engine calls models, verify judges
+        except RequestError as error:
+            return self._finish(None, error)
+        except LedgerError:
+            return self._finish(None, Overloaded(_NO_INTENT, code="ledger_unavailable", retry_after_s=5.0))
+        return self._finish(decision, None)  # 6. ledger: what was asked, tried, served and saved
+
+    def gone(self, cause: str) -> None:
+        """The client has left: cancel the calls; the entry is still written."""
+        self._gone = cause
+        if self.flight is not None:
+            self.flight.gone(cause)
+
+    def _policy(self) -> Policy:
+        policy = self.engine.policies.get(self.query.asked)
+        if policy is None:
+            raise NotFound(
+                f"there is no model or policy called {self.query.asked!r}; `auto` routes, and GET /v1/models lists all",
+                code="model_not_found",
+                param="model",
+            )
+        self.policy = policy.name
+        return policy
+
+    def _facts(self, tiers: tuple[Tier, ...], score: Score) -> Facts:
+        dials, needs = self.query.dials, self.query.needs
+        return Facts(
+            tiers=tiers,
+            p_correct=score.p_correct,
+            complexity=score.complexity,
+            kind=score.kind,
+            judge=make_judge(self.query, score),
+            expected_cost=self._expected_cost,
+            stream=self.query.stream,
+            max_cost=dials.max_cost,
+            max_latency_ms=None if dials.max_latency_us is None else dials.max_latency_us / 1000,
+            max_quality_loss=dials.max_quality_loss,
+            format=needs.tools or needs.json_object or needs.json_schema,
+            demonstration=self.engine.demonstration,
+        )
+
+    def _expected_cost(self, model: str) -> int:
+        price, needs = self.engine.catalogue.models[model].price, self.query.needs
+        return 0 if price is None else price.cost(Usage(needs.input_tokens, needs.output_tokens or USUAL_ANSWER))
+
+    async def _commit_intent(self, tiers: tuple[Tier, ...], permit: Permit) -> None:
+        if self.data_class < self.engine.intent_from:
+            return
+        models = tuple(name for tier in tiers for name in tier.models)
+        replicas = (r for name in models for r in self.engine.catalogue.models[name].replicas)
+        locations = tuple(sorted({r.location for r in replicas}))
+        now = time.time_ns() // 1000
+        await self.engine.ledger.intent(Intent(self.query.id, now, self.data_class, models, locations, permit.rule))
+
+    def _finish(self, decision: Decision | None, error: RequestError | None) -> Answer:
+        flight, served = self.flight, None
+        attempts = tuple(flight.attempts) if flight else ()
+        if decision is not None:
+            served = next((a for a in attempts if a.n == decision.served), None)
+            if served is None or (not served.outcome.ok and not served.released):
+                error = failure(decision, attempts)
+        entry = self.engine.books.entry(
+            query=self.query, key=self.key, policy=self.policy, data_class=self.data_class, score=self.score,
+            decision=decision, served=served, attempts=attempts, error=error,
+            latency_us=time.monotonic_ns() // 1000 - self._began_us, waiting_us=flight.waiting_us if flight else 0,
+        )  # fmt: skip
+        self.engine.publish(entry)
+        answer = Answer(entry, served.outcome if served else None, error, decision)
+        if flight and served:
+            answer.released = served.released
+            answer.blocks = b"".join(flight.held.get(served.n, ()))
+            answer.tail = flight.tails.get(served.n, ())
+        return answer

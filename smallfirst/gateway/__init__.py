@@ -1,0 +1,1 @@
+"""gateway: ASGI: wire formats, SSE, authentication. Knows no routing rule."""

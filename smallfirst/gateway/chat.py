@@ -1,0 +1,203 @@
+"""POST /v1/chat/completions: reads the body, runs the exchange, writes the reply or the stream.
+
+Knows ASGI. Does not know routing: it hands a Query to the engine and shows what comes back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import msgspec
+
+from smallfirst.accounts.keys import Keys
+from smallfirst.core import Query, Reason
+from smallfirst.engine.request import Answer, Engine, Exchange
+from smallfirst.errors import RequestError, TooLarge
+from smallfirst.gateway import respond, streaming
+from smallfirst.gateway.attendant import Attendant, Guest, Receive
+from smallfirst.gateway.parse import parse_chat
+from smallfirst.gateway.settings import ServerSettings
+from smallfirst.policy.protocol import Start
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+
+_process = os.urandom(4).hex()
+_serial = itertools.count()
+
+
+def new_request_id() -> str:
+    """Sortable by time, unique over processes."""
+    return f"sf-{time.time_ns() // 1000:014x}{_process}{next(_serial) & 0xFFFFFF:06x}"
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its request was complete."""
+
+
+async def read_body(receive: Receive, settings: ServerSettings) -> bytes:
+    """The whole body, within `server.max_body_mb`. How long it may take is the attendant's business."""
+    limit = int(settings.max_body_mb * 1_000_000)
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message.get("more_body"):
+        parts, size = [body], len(body)
+        while message.get("more_body") and size <= limit:
+            message = await receive()
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+        body = b"".join(parts)
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    if len(body) > limit:
+        raise _too_large(settings)
+    return body
+
+
+def _too_large(settings: ServerSettings) -> TooLarge:
+    limit = f"{settings.max_body_mb:g} MB (server.max_body_mb)"
+    return TooLarge(f"the body is larger than the limit of {limit}", code="body_too_large")
+
+
+class ChatHandler:
+    """Serves chat completions from an engine."""
+
+    def __init__(self, engine: Engine, keys: Keys, settings: ServerSettings) -> None:
+        self._engine, self._keys, self._settings = engine, keys, settings
+        self._attendant = Attendant(settings.body_timeout_s)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        guest = self._attendant.welcome(receive)
+        try:
+            await self._serve(dict(scope["headers"]), receive, send, guest)
+        except ClientGone:
+            pass
+        except asyncio.CancelledError:
+            guest.explain()
+            raise
+        finally:
+            guest.leave()
+
+    async def _serve(self, headers: dict[bytes, bytes], receive: Receive, send: Send, guest: Guest) -> None:
+        request_id = new_request_id()
+        try:
+            key = self._keys.check(_text(headers.get(b"authorization")), _text(headers.get(b"x-api-key")))
+            self._check_length(headers)
+            body = await read_body(receive, self._settings)
+            query = parse_chat(body, headers, request_id, max_messages=self._settings.max_messages)
+        except RequestError as error:
+            await send_error(send, error, [(b"x-smallfirst-request-id", request_id.encode())])
+            return
+        if key is not None:
+            query = msgspec.structs.replace(query, key_id=key.name)
+        exchange = self._engine.exchange(query, key)
+        guest.ask(exchange)
+        if query.stream:
+            await StreamReply(exchange, query, send, self._settings.keep_alive_s).run()
+        else:
+            await self._reply(exchange, send, debug=headers.get(b"x-smallfirst-debug") == b"true")
+
+    def _check_length(self, headers: dict[bytes, bytes]) -> None:
+        """Refuse by the announced length before reading: a client should not have to send 50 MB to hear no."""
+        length = headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length) > self._settings.max_body_mb * 1_000_000:
+            raise _too_large(self._settings)
+
+    async def _reply(self, exchange: Exchange, send: Send, *, debug: bool) -> None:
+        answer = await exchange.run()
+        headers = respond.decided(answer)
+        if debug:
+            headers += respond.debug(answer)
+        if answer.error is not None or answer.outcome is None:
+            await send_error(send, answer.error or RequestError("no answer", code="internal_error"), headers)
+            return
+        await send_whole(send, 200, [respond.JSON, *headers], answer.outcome.body)
+
+
+class StreamReply:
+    """One streamed reply: holds while an answer may still be rejected, relays once it is released."""
+
+    def __init__(self, exchange: Exchange, query: Query, send: Send, keep_alive_s: float) -> None:
+        self._exchange, self._query, self._send, self._keep_alive_s = exchange, query, send, keep_alive_s
+        self._begun = False
+
+    async def run(self) -> None:
+        keep_alive = asyncio.get_running_loop().create_task(self._keep_alive())
+        try:
+            answer = await self._exchange.run(self)
+        finally:
+            keep_alive.cancel()
+        if answer.error is not None and not self._begun:
+            await send_error(self._send, answer.error, respond.decided(answer))
+            return
+        if not self._begun:
+            await self._begin(respond.decided(answer))
+        await self._write(self._rest(answer), last=True)
+
+    def _rest(self, answer: Answer) -> bytes:
+        if answer.error is not None:
+            return streaming.error_event(answer.error)
+        outcome = answer.outcome
+        assert outcome is not None  # noqa: S101 - without an error there is an outcome
+        if not outcome.ok:
+            return streaming.error_event(_broken_off(outcome.error))
+        if outcome.body:
+            return streaming.from_whole(self._query, answer)
+        return answer.blocks + streaming.last_events(self._query, answer)
+
+    async def opened(self, start: Start) -> None:
+        """The engine released an attempt: its bytes follow."""
+        if not self._begun:
+            exchange = self._exchange
+            tier = exchange.engine.catalogue.models[start.model].tier
+            attempts = len(exchange.flight.attempts) + 1 if exchange.flight else 1
+            headers = respond.head(self._query.id, exchange.score, tier, start.model, attempts)
+            if start.model in exchange.engine.demonstration and self._query.asked != start.model:
+                headers.append((b"x-smallfirst-reason", Reason.demonstration.encode()))
+            await self._begin(headers)
+
+    async def relay(self, block: bytes) -> None:
+        """Once an event: it sends by itself and saves a call."""
+        await self._send({"type": "http.response.body", "body": block, "more_body": True})
+
+    async def _keep_alive(self) -> None:
+        """A comment now and then while an answer is held, so that proxies between do not give up."""
+        while True:
+            await asyncio.sleep(self._keep_alive_s)
+            if not self._begun:
+                await self._begin([(b"x-smallfirst-request-id", self._query.id.encode())])
+            await self._write(streaming.KEEP_ALIVE)
+
+    async def _begin(self, headers: respond.Headers) -> None:
+        self._begun = True
+        headers = [respond.EVENTS, respond.NO_CACHE, *headers]
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def _write(self, block: bytes, *, last: bool = False) -> None:
+        await self._send({"type": "http.response.body", "body": block, "more_body": not last})
+
+
+def _broken_off(why: str) -> RequestError:
+    return RequestError(f"the stream broke off: {why}", code="stream_broken")
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")
+
+
+async def send_whole(send: Send, status: int, headers: respond.Headers, body: bytes) -> None:
+    headers.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_error(send: Send, error: RequestError, headers: respond.Headers) -> None:
+    """An error in the shape that OpenAI's clients read."""
+    headers = [*respond.error_headers(error), *headers]
+    await send_whole(send, error.status, headers, msgspec.json.encode(error.body()))

@@ -1,0 +1,1 @@
+"""learn: fits what classify ships, from recorded outcomes (needs the extra: smallfirst[learn])."""

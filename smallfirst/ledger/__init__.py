@@ -1,0 +1,1 @@
+"""ledger: the append-only record of requests, attempts and decisions."""

@@ -1,0 +1,201 @@
+"""The one client for every upstream that speaks OpenAI chat completions: cloud, vLLM, Ollama, our own runtime.
+
+Knows how a call becomes a request and an answer an outcome, and asks for the permit at the one place where bytes leave.
+Does not know which model should be asked, nor whether to try again (engine/replicas.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from smallfirst.core import Outcome, Permit, Replica, Status, Usage
+from smallfirst.models import wire
+from smallfirst.models.connection import FaultKind, HttpFault, find_header
+from smallfirst.models.faults import failed, rejected
+from smallfirst.models.http import Answer, Body, HttpClient, Target
+from smallfirst.models.sender import Call
+from smallfirst.models.sse import Framer, ended, stopped
+
+_STATUS: dict[FaultKind, Status] = {
+    "connect": Status.unavailable,
+    "closed": Status.unavailable,
+    "timeout": Status.timed_out,
+    "cut": Status.broken,
+    "malformed": Status.broken,
+    "too_large": Status.broken,
+}
+
+_MAYBE_READ = frozenset((Status.timed_out, Status.broken, Status.cancelled))
+"""How a call ends whose upstream may have read the prompt, and will bill it: its input is booked, estimated."""
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """What is made once for a replica: its request head, and how it spells the token limit."""
+
+    target: Target
+    spelling: tuple[str, str]
+
+
+class HttpSender:
+    """models/sender.py's Sender over HTTP."""
+
+    def __init__(self, client: HttpClient | None = None) -> None:
+        self._client = client or HttpClient()
+        self._endpoints: dict[tuple[str, str, str | None], Endpoint] = {}
+
+    async def ask(self, call: Call, permit: Permit) -> Outcome:
+        """One whole answer. Raises PermissionError without a permit; a fault is a Status."""
+        started = _now()
+        try:
+            answer = await self._send(call, permit, stream=False)
+        except HttpFault as fault:
+            return faulted(call, fault, started)
+        if isinstance(answer, Body):  # never: stream was not asked for
+            raise TypeError("a streamed body for a whole answer")
+        if answer.status == 200:
+            return wire.decode(call, answer.body, started, _now())
+        return rejected(call, answer.status, answer.body, find_header(answer.headers, b"retry-after"), started, _now())
+
+    def stream(self, call: Call, permit: Permit) -> HttpStream:
+        """An answer as it comes; nothing is sent before the first block is asked for."""
+        return HttpStream(self, call, permit)
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def open(self, call: Call, permit: Permit) -> Body:
+        """For HttpStream: the response, once its head has come. Raises HttpFault, PermissionError."""
+        answer = await self._send(call, permit, stream=True)
+        if isinstance(answer, Answer):  # never: see above
+            raise TypeError("a whole answer for a stream")
+        return answer
+
+    async def _send(self, call: Call, permit: Permit, *, stream: bool) -> Answer | Body:
+        """The one place where bytes leave for a model."""
+        if (call.model.name, call.replica.provider) not in permit.replicas:
+            raise PermissionError(f"no permit to send to {call.model.name} at {call.replica.provider}")
+        endpoint = self._endpoint(call.replica)
+        body = wire.encode(call, stream=stream, spelling=endpoint.spelling)
+        send = self._client.open if stream else self._client.post
+        return await send(endpoint.target, body, call.timeout_s)
+
+    def _endpoint(self, replica: Replica) -> Endpoint:
+        name = (replica.url, replica.upstream_model, replica.key)
+        endpoint = self._endpoints.get(name)
+        if endpoint is None:
+            try:
+                target = self._client.target(f"{replica.url.rstrip('/')}/chat/completions", replica.key)
+            except ValueError as error:
+                raise HttpFault("connect", f"provider {replica.provider}: {error}") from error
+            endpoint = self._endpoints[name] = Endpoint(target, wire.limit_spelling(replica))
+        return endpoint
+
+
+class HttpStream:
+    """models/sender.py's AnswerStream over HTTP."""
+
+    def __init__(self, sender: HttpSender, call: Call, permit: Permit) -> None:
+        self._sender, self._call, self._permit = sender, call, permit
+        self._framer = Framer(strip=call.logprobs, text=call.text)
+        self._body: Body | None = None
+        self._started = 0
+        self._first: int | None = None
+        self._outcome: Outcome | None = None
+
+    @property
+    def tokens(self) -> int:
+        return self._framer.tokens
+
+    @property
+    def outcome(self) -> Outcome:
+        if self._outcome is None:
+            raise RuntimeError("the stream has not ended")
+        return self._outcome
+
+    @property
+    def tail(self) -> tuple[bytes, ...]:
+        return tuple(self._framer.tail)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._outcome is not None:
+            raise StopAsyncIteration
+        try:
+            body = self._body or await self._begin()
+            framer = self._framer
+            while body is not None and not framer.done:
+                data = body.ready()
+                if data is None:  # not body.read(): this runs for each event, and a coroutine less is worth having
+                    await body.wait()
+                elif block := self._block(data):
+                    return block
+                elif not data:
+                    break
+            if body is not None:
+                self._finish(framer, body)
+        except HttpFault as fault:
+            self._stop(_STATUS[fault.kind], str(fault))
+        except asyncio.CancelledError:
+            self._stop(Status.cancelled, "")
+            raise
+        raise StopAsyncIteration
+
+    def _block(self, data: bytes) -> bytes:
+        """The events that `data` completes."""
+        framer = self._framer
+        block = framer.feed(data) if data else framer.end()
+        if self._first is None and framer.tokens:
+            self._first = _now()
+        return block
+
+    async def aclose(self) -> None:
+        if self._outcome is None:
+            self._stop(Status.cancelled, "")
+
+    async def _begin(self) -> Body | None:
+        """Send it. None where the upstream did not begin to stream, with the outcome set."""
+        self._started = _now()
+        body = self._body = await self._sender.open(self._call, self._permit)
+        if body.status != 200:
+            retry_after = find_header(body.headers, b"retry-after")
+            self._outcome = rejected(self._call, body.status, await body.read_all(), retry_after, self._started, _now())
+            return None
+        kind = find_header(body.headers, b"content-type") or b""
+        if kind.startswith(b"application/json"):
+            self._stop(Status.broken, "the upstream answered a stream request with a whole answer")
+            return None
+        return body
+
+    def _finish(self, framer: Framer, body: Body) -> None:
+        """The events have ended."""
+        self._outcome = ended(self._call, framer, body.status, self._started, self._first, _now())
+        if self._outcome.ok:
+            body.finish()
+        else:
+            body.close()
+
+    def _stop(self, status: Status, error: str) -> None:
+        """It ends otherwise: a fault, or nobody wants it any more."""
+        body, now = self._body, _now()
+        if body is not None:
+            body.close()
+        sent = body is not None or (self._started > 0 and status in _MAYBE_READ)
+        http_status, started = body.status if body else 0, self._started or now
+        self._outcome = stopped(self._call, self._framer, status, error, sent, http_status, started, self._first, now)
+
+
+def faulted(call: Call, fault: HttpFault, started_us: int) -> Outcome:
+    """The outcome of a call that got no (whole) answer."""
+    status = _STATUS[fault.kind]
+    usage = Usage(call.query.needs.input_tokens, estimated=True) if status in _MAYBE_READ else Usage()
+    return failed(call, status, str(fault), started_us, _now(), usage=usage)
+
+
+def _now() -> int:
+    return time.monotonic_ns() // 1000

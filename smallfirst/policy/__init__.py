@@ -1,0 +1,1 @@
+"""policy: which models, in what order, when to stop. Generators without I/O."""

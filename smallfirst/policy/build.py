@@ -1,0 +1,100 @@
+"""From the `policies` section of the config to policies, with every mistake named.
+
+Knows which settings each kind reads. Does not know the file they came from: the config's loader adds lines.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from smallfirst.core import Tier
+from smallfirst.errors import ConfigError
+from smallfirst.policy.cascade import Cascade
+from smallfirst.policy.course import names
+from smallfirst.policy.fixed import Fixed
+from smallfirst.policy.panel import Panel
+from smallfirst.policy.protocol import Policy
+from smallfirst.policy.settings import PolicySettings
+from smallfirst.policy.threshold import Threshold
+
+AUTO_ACCEPT = {"slm": 0.85, "mid": 0.70}
+"""The default policy's thresholds: higher below, because a small model's mistakes are the ones to catch."""
+
+READS = {
+    "fixed": {"model"},
+    "threshold": {"accept"},
+    "cascade": {"accept", "try_above"},
+    "panel": {"panel", "accept", "try_above"},
+}
+"""Which settings each kind reads; one that is given and not read is a mistake in the config."""
+
+
+def default_settings(tiers: tuple[Tier, ...]) -> PolicySettings:
+    """What `auto` is where the config says nothing: a cascade over the tiers that exist."""
+    there = {tier.name for tier in tiers}
+    return PolicySettings(kind="cascade", accept={name: p for name, p in AUTO_ACCEPT.items() if name in there})
+
+
+def build_policy(name: str, settings: PolicySettings, tiers: tuple[Tier, ...]) -> Policy:
+    """The policy that `settings` describe. Raises ConfigError with one line for each mistake found."""
+    problems = [*_unread(settings), *_numbers(settings, tiers), *_models(settings, tiers)]
+    if problems:
+        raise ConfigError([f"policies.{name}{problem}" for problem in problems])
+    match settings.kind:
+        case "fixed":
+            return Fixed(name, settings.model or "")
+        case "threshold":
+            return Threshold(name, settings.accept)
+        case "cascade":
+            return Cascade(name, settings.accept, settings.try_above)
+        case "panel":
+            above = Cascade(name, settings.accept, settings.try_above)
+            panel = settings.panel
+            return Panel(name, panel.models if panel else (), above, with_mid=bool(panel and panel.with_mid))
+
+
+def _unread(settings: PolicySettings) -> Iterable[str]:
+    plain = PolicySettings()
+    for field in ("model", "accept", "try_above", "panel"):
+        if getattr(settings, field) != getattr(plain, field) and field not in READS[settings.kind]:
+            readers = " or ".join(kind for kind, fields in READS.items() if field in fields)
+            yield f".{field}: a policy of kind {settings.kind} does not read this; kind {readers} does"
+
+
+def _numbers(settings: PolicySettings, tiers: tuple[Tier, ...]) -> Iterable[str]:
+    there = [tier.name for tier in tiers]
+    for tier, least in settings.accept.items():
+        if tier not in there:
+            yield f".accept.{tier}: there is no tier of this name{_nearest(tier, there)}"
+        if not 0 <= least <= 1:
+            yield f".accept.{tier}: {least} is not between 0 and 1"
+    if not 0 <= settings.try_above <= 1:
+        yield f".try_above: {settings.try_above} is not between 0 and 1"
+
+
+def _models(settings: PolicySettings, tiers: tuple[Tier, ...]) -> Iterable[str]:
+    there = names(tiers)
+    if settings.kind == "fixed":
+        if settings.model is None:
+            yield ".model: a policy of kind fixed needs the name of a model"
+        elif settings.model not in there:
+            yield f".model: no tier has a model called {settings.model!r}{_nearest(settings.model, there)}"
+    if settings.kind == "panel":
+        if settings.panel is None:
+            yield ".panel: a policy of kind panel needs this: {models: [a, b]}"
+            return
+        for model in settings.panel.models:
+            if model not in there:
+                yield f".panel.models: no tier has a model called {model!r}{_nearest(model, there)}"
+        if len(set(settings.panel.models)) < 2:
+            yield ".panel.models: a panel needs at least two different models"
+        elif len(set(settings.panel.models)) < len(settings.panel.models):
+            yield ".panel.models: a model is named twice"
+
+
+def _nearest(name: str, there: list[str]) -> str:
+    close = difflib.get_close_matches(name, there, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; there are: {', '.join(there)}" if there else "; none is configured"

@@ -1,0 +1,32 @@
+"""The `privacy` section of the config, as a user writes it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class TargetSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which replicas a rule speaks of; every field that is given must match."""
+
+    location: str | tuple[str, ...] | None = None  # device | premises | cloud | cloud/<region>
+    trains: bool | None = None  # what the provider states about training
+    baa: bool | None = None  # whether a business associate agreement is signed
+    retention_days: int | None = None  # at most; an allow rule only
+    model: str | tuple[str, ...] | None = None  # names of models
+
+
+class RuleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"classes": "class"}):
+    """Whether queries of some data classes may be sent to some replicas."""
+
+    classes: tuple[str, ...]  # data classes
+    to: Literal["any"] | TargetSettings = "any"  # any replica, or those that match the mapping
+    do: Literal["allow", "deny"]  # a deny wins over every allow
+
+
+class PrivacySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """No rules at all: `public` and `internal` may go anywhere, everything above only to device and premises."""
+
+    rules: tuple[RuleSettings, ...] | None = None  # no match: deny; several: the strictest
+    default_class: str = "internal"  # of a query whose caller declares none

@@ -1,0 +1,1 @@
+"""store: database connection and migrations."""

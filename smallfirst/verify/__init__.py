@@ -1,0 +1,1 @@
+"""verify: an answer -> canonical form, validity, p_correct. Pure."""

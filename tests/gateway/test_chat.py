@@ -1,0 +1,320 @@
+"""What a caller sees: the official openai client against a running gateway and scripted upstreams."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+from typing import Any
+
+import openai
+import pytest
+
+from smallfirst.core import Reason, Status, ToolCall, Usage
+from smallfirst.gateway.settings import ServerSettings
+from smallfirst.models.loopback import Wire, fault
+from smallfirst.models.scripted import Reply
+from smallfirst.models.settings import AbilitySettings
+
+GOOD = Reply(text="Hello there, friend.", usage=Usage(10, 5), logprobs=(-0.01, -0.02, -0.01))
+SCHEMA = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "colour",
+        "schema": {"type": "object", "required": ["colour"], "properties": {"colour": {"type": "string"}}},
+    },
+}
+
+
+def header(raw: Any, name: str) -> str:
+    return str(raw.headers[f"x-smallfirst-{name}"])
+
+
+def test_the_small_model_answers_and_headers_say_so(stage: Any) -> None:
+    up = stage(small=lambda _: GOOD, large=lambda _: "large")
+    raw = up.ask()
+    assert raw.parse().choices[0].message.content == GOOD.text
+    assert header(raw, "tier") == "slm"
+    assert header(raw, "model") == "small"
+    assert header(raw, "reason") == "accepted"
+    assert header(raw, "attempts") == "1"
+    assert 0 <= float(header(raw, "complexity")) <= 1
+    assert float(header(raw, "cost-usd")) == pytest.approx((10 * 1 + 5 * 2) / 1e6)
+    assert float(header(raw, "baseline-cost-usd")) == pytest.approx((10 * 10 + 5 * 20) / 1e6)
+    assert float(header(raw, "overhead-ms")) >= 0
+    assert up.seen("large") == 0
+    (entry,) = up.entries
+    assert (entry.reason, entry.served_model, entry.status) == (Reason.accepted, "small", 200)
+
+
+def test_the_upstream_gets_its_own_name_and_key_and_unknown_fields(stage: Any) -> None:
+    up = stage(small=lambda _: GOOD)
+    up.ask(extra_body={"some_new_field": {"a": [1, None]}, "smallfirst": {"tags": ["x"]}}, temperature=0.5)
+    sent = up.upstreams["small"].requests[0]
+    assert sent.headers["authorization"] == "Bearer upstream-small"
+    assert sent.fields["model"] == "small"
+    assert sent.fields["some_new_field"] == {"a": [1, None]}
+    assert sent.fields["temperature"] == 0.5
+    assert "smallfirst" not in sent.fields
+    assert up.entries[0].tags == ("x",)
+
+
+def test_an_invalid_answer_is_handed_up(stage: Any) -> None:
+    up = stage(small=lambda _: "no json here", large=lambda _: Reply(text='{"colour": "red"}'))
+    raw = up.ask(response_format=SCHEMA)
+    assert json.loads(raw.parse().choices[0].message.content) == {"colour": "red"}
+    assert (header(raw, "tier"), header(raw, "attempts")) == ("frontier", "2")
+    assert up.entries[0].deferrals == ("invalid",)
+    assert len(up.entries[0].attempts) == 2
+
+
+def test_an_unprobed_model_is_escalated_past(stage: Any) -> None:
+    up = stage(small=lambda _: GOOD, large=lambda _: "large", probes={"small": None, "large": None})
+    raw = up.ask()
+    assert header(raw, "model") == "large"
+    assert up.seen("small") == 0
+    assert up.entries[0].deferrals == ("unprobed",)
+
+
+def test_one_tier_serves_and_notes_what_it_would_have_handed_up(stage: Any) -> None:
+    up = stage(small=lambda _: GOOD, probes={"small": None})
+    raw = up.ask()
+    assert header(raw, "reason") == "only_tier"
+    assert up.entries[0].would_escalate
+
+
+def test_logprobs_that_only_we_asked_for_do_not_reach_the_caller(stage: Any) -> None:
+    up = stage(small=lambda _: GOOD, large=lambda _: "large")
+    raw = up.ask()
+    assert up.upstreams["small"].requests[0].fields["logprobs"] is True
+    assert raw.parse().choices[0].logprobs is None
+    assert up.ask(logprobs=True).parse().choices[0].logprobs is not None
+
+
+def test_tools_pass_both_ways(stage: Any) -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    up = stage(small=lambda _: Reply(tool_calls=(ToolCall("f", '{"a": 1}'),)))
+    call = up.ask(tools=[tool], tool_choice="auto").parse().choices[0].message.tool_calls[0]
+    assert (call.function.name, call.function.arguments) == ("f", '{"a": 1}')
+    assert up.upstreams["small"].requests[0].fields["tools"] == [tool]
+
+
+# --- streams
+
+
+def collect(stage: Any, **more: Any) -> tuple[str, list[Any]]:
+    messages = [{"role": "user", "content": "Say hello."}]
+    chunks = list(stage.client.chat.completions.create(model="auto", messages=messages, stream=True, **more))
+    return "".join(c.choices[0].delta.content or "" for c in chunks if c.choices), chunks
+
+
+def test_a_held_stream_carries_the_decision_in_its_last_event(stage: Any) -> None:
+    up = stage(small=lambda _: GOOD, large=lambda _: "large")
+    text, chunks = collect(up)
+    assert text == GOOD.text
+    assert chunks[-1].choices[0].finish_reason == "stop"
+    decision = chunks[-1].model_extra["smallfirst"]
+    assert (decision["model"], decision["reason"], decision["tier"]) == ("small", "accepted", "slm")
+    assert all(c.choices for c in chunks)
+    assert all("logprobs" not in (c.choices[0].model_extra or {}) for c in chunks)
+
+
+def test_the_highest_tier_is_relayed_as_it_comes(stage: Any) -> None:
+    up = stage(small=lambda _: "", large=lambda _: Reply(text="one two three", usage=Usage(7, 3)))
+    text, chunks = collect(up, stream_options={"include_usage": True})
+    assert text == "one two three"
+    assert chunks[-1].usage.total_tokens == 10
+    assert chunks[-1].choices == []
+    assert chunks[-1].model_extra["smallfirst"]["reason"] == "top_tier"
+    assert up.entries[0].attempts[-1].released
+
+
+def test_usage_that_was_not_asked_for_is_not_shown(stage: Any) -> None:
+    up = stage(large=lambda _: Reply(text="one two", usage=Usage(7, 2)))
+    text, chunks = collect(up)
+    assert text == "one two"
+    assert all(c.choices for c in chunks)
+    assert all(c.usage is None for c in chunks)
+    assert chunks[-1].model_extra["smallfirst"]["cost_usd"] > 0
+
+
+def test_a_stream_that_breaks_after_its_release_ends_in_an_error_event(stage: Any) -> None:
+    up = stage(large=lambda _: Reply(text="one two three four", cut_after=2))
+    with pytest.raises(openai.APIError) as caught:
+        collect(up)
+    assert "broke" in str(caught.value)
+    assert up.entries[0].attempts[0].outcome.status is Status.broken
+
+
+def test_a_stream_that_fails_before_its_first_token_goes_elsewhere(stage: Any) -> None:
+    up = stage(small=lambda _: GOOD, large=lambda _: fault(500), probes={"small": None, "large": None})
+    text, chunks = collect(up)
+    assert text == GOOD.text
+    assert chunks[-1].model_extra["smallfirst"]["reason"] == "fallback"
+
+
+# --- faults
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        fault(500),
+        fault(503),
+        fault(429, retry_after="7"),
+        fault(401),
+        Wire(steps=(b"not json",)),
+        Wire(steps=(b'{"choices": []}',)),
+        Wire(steps=(b'{"choi', "cut"), framing="chunked"),
+        Wire(steps=(b"HTTP/9 rubbish\r\n\r\n",), framing="raw"),
+    ],
+)
+def test_one_clean_answer_when_a_lower_model_fails(stage: Any, broken: Wire) -> None:
+    up = stage(small=lambda _: broken, large=lambda _: "fine")
+    raw = up.ask()
+    assert raw.parse().choices[0].message.content == "fine"
+    assert up.entries[0].deferrals == ("failed",)
+
+
+@pytest.mark.parametrize(
+    ("broken", "status", "code"),
+    [
+        (fault(500), 502, "upstream_failed"),
+        (fault(429, retry_after="7"), 429, "rate_limited"),
+        (fault(401), 502, "upstream_unauthorized"),
+        (fault(422), 422, "refused_by_model"),
+        (Wire(steps=(b"not json",)), 502, "upstream_failed"),
+    ],
+)
+def test_one_clean_error_when_every_model_fails(stage: Any, broken: Wire, status: int, code: str) -> None:
+    up = stage(only=lambda _: broken)
+    with pytest.raises(openai.APIStatusError) as caught:
+        up.ask()
+    assert caught.value.status_code == status
+    assert caught.value.code == code
+    if status == 429:
+        assert caught.value.response.headers["retry-after"] == "7"
+    assert up.entries[0].status == status
+
+
+def test_a_lone_replica_is_tried_twice(stage: Any) -> None:
+    answers = iter([fault(500), GOOD])
+    up = stage(only=lambda _: next(answers))
+    assert up.ask().parse().choices[0].message.content == GOOD.text
+    assert up.entries[0].attempts[0].outcome.tries == 2
+
+
+def test_a_client_that_leaves_cancels_the_call_and_is_still_written_down(stage: Any) -> None:
+    up = stage(small=lambda _: Wire(steps=("stall",)))
+    upstream = up.upstreams["small"]
+    body = json.dumps({"model": "auto", "messages": [{"role": "user", "content": "x"}]}).encode()
+    host, port = up.root.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as sock:
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        sock.sendall(head.encode() + body)
+        while not upstream.requests:
+            pass
+    assert upstream.gone.acquire(timeout=10)
+    for _ in range(1000):
+        if up.entries:
+            break
+        socket.create_connection((host, int(port))).close()  # let the other threads run
+    (entry,) = up.entries
+    assert (entry.reason, entry.status) == (Reason.client_gone, 499)
+    assert entry.attempts[0].outcome.status is Status.cancelled
+
+
+# --- where it may go
+
+
+def test_private_data_is_refused_not_sent_elsewhere(stage: Any) -> None:
+    up = stage(small=lambda _: GOOD, locations={"small": "cloud/us"})
+    with pytest.raises(openai.PermissionDeniedError) as caught:
+        up.ask(extra_body={"smallfirst": {"data_class": "health"}})
+    assert caught.value.code == "no_permitted_model"
+    assert up.seen("small") == 0
+    assert up.entries[0].error_code == "no_permitted_model"
+
+
+def test_private_data_stays_below_when_the_tier_above_is_elsewhere(stage: Any) -> None:
+    up = stage(small=lambda _: "???", large=lambda _: "no", locations={"large": "cloud/us"})
+    raw = up.ask(extra_headers={"x-smallfirst-data-class": "health"})
+    assert header(raw, "model") == "small"
+    assert up.seen("large") == 0
+
+
+def test_an_image_goes_only_to_a_model_that_sees(stage: Any) -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    content = [{"type": "text", "text": "what is this?"}, image]
+    sees = {"large": AbilitySettings(vision=True)}
+    up = stage(small=lambda _: GOOD, large=lambda _: "a cat", abilities=sees)
+    assert header(up.ask(content), "model") == "large"
+    assert up.seen("small") == 0
+    blind = stage(small=lambda _: GOOD)
+    with pytest.raises(openai.BadRequestError, match="images"):
+        blind.ask(content)
+
+
+def test_a_long_prompt_goes_only_where_it_fits(stage: Any) -> None:
+    sizes = {"small": AbilitySettings(context=100), "large": AbilitySettings(context=1000)}
+    up = stage(small=lambda _: GOOD, large=lambda _: "long", abilities=sizes)
+    assert header(up.ask("word " * 200), "model") == "large"
+    with pytest.raises(openai.BadRequestError) as caught:
+        up.ask("word " * 2000)
+    assert caught.value.code == "context_length_exceeded"
+    assert "2501" in str(caught.value)
+
+
+def test_a_model_by_name_bypasses_routing(stage: Any) -> None:
+    up = stage(small=lambda _: GOOD, large=lambda _: "large")
+    raw = up.ask(model="large")
+    assert (header(raw, "model"), header(raw, "reason")) == ("large", "fixed")
+    with pytest.raises(openai.NotFoundError) as caught:
+        up.ask(model="nonesuch")
+    assert caught.value.code == "model_not_found"
+
+
+def test_max_quality_loss_without_a_certificate_goes_to_the_top(stage: Any) -> None:
+    up = stage(small=lambda _: GOOD, large=lambda _: "large")
+    raw = up.ask(extra_body={"smallfirst": {"max_quality_loss": 0.02}})
+    assert (header(raw, "model"), header(raw, "reason")) == ("large", "no_certificate")
+
+
+def test_keep_alive_comments_while_an_answer_is_held(stage: Any) -> None:
+    heard = threading.Event()
+
+    def slow(_: Any) -> Reply:
+        heard.wait(10)
+        return GOOD
+
+    up = stage(small=slow, large=lambda _: "large", server=ServerSettings(keep_alive_s=0.02))
+    body = {"model": "auto", "stream": True, "messages": [{"role": "user", "content": "x"}]}
+    connection = http.client.HTTPConnection(*up.root.removeprefix("http://").split(":"), timeout=10)
+    connection.request("POST", "/v1/chat/completions", json.dumps(body))
+    response = connection.getresponse()
+    assert response.status == 200
+    assert response.readline().startswith(b": ")
+    heard.set()
+    rest = response.read().decode()
+    connection.close()
+    assert GOOD.text in rest
+    assert rest.endswith("data: [DONE]\n\n")
+
+
+def test_n_choices_stream_one_by_one(stage: Any) -> None:
+    body = {
+        "id": "x",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m",
+        "choices": [
+            {"index": i, "finish_reason": "stop", "message": {"role": "assistant", "content": f"hello {i}"}}
+            for i in range(2)
+        ],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7},
+    }
+    up = stage(small=lambda _: Wire(steps=(json.dumps(body).encode(),)), large=lambda _: "large")
+    _, chunks = collect(up, n=2)
+    texts = {c.choices[0].index: c.choices[0].delta.content for c in chunks if c.choices[0].delta.content}
+    assert texts == {0: "hello 0", 1: "hello 1"}

@@ -1,0 +1,84 @@
+"""A small world for policies: three tiers, scripted answers, a judge that knows what the script says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from smallfirst.core import Outcome, Status, Tier, Usage, Verdict
+from smallfirst.engine.virtual import Trace, simulate
+from smallfirst.policy.cascade import Cascade
+from smallfirst.policy.fixed import Fixed
+from smallfirst.policy.panel import Panel
+from smallfirst.policy.protocol import Facts, Policy, Start
+from smallfirst.policy.threshold import Threshold
+
+SLM, MID, TOP = Tier("slm", ("s1", "s2")), Tier("mid", ("m1", "m2")), Tier("frontier", ("f1", "f2"))
+TIERS = (SLM, MID, TOP)
+COST = {"s1": 1, "s2": 2, "m1": 20, "m2": 30, "f1": 300, "f2": 400}
+MS = 1000
+
+
+class Play(msgspec.Struct, frozen=True):
+    """What a model does when it is asked. `p`: what the judge will say of it; None: the format is broken."""
+
+    p: float | None = 0.9
+    text: str = "B"
+    status: Status = Status.ok
+    after_ms: int = 100
+    tokens: int = 3
+
+
+DOWN = Play(status=Status.unavailable, tokens=0, after_ms=10)
+
+
+def script(plays: Mapping[str, Play]) -> Callable[[Start], tuple[Outcome, int]]:
+    def answer(start: Start) -> tuple[Outcome, int]:
+        play = plays.get(start.model, Play())
+        cost = COST[start.model] if play.status is Status.ok else 0
+        usage = Usage(10, play.tokens)
+        text = play.text if play.status is Status.ok else ""
+        return Outcome(
+            start.model, play.status, text, usage=usage, ttft_us=play.after_ms * MS // 2, cost=cost
+        ), play.after_ms * MS
+
+    return answer
+
+
+def facts(plays: Mapping[str, Play] | None = None, tiers: tuple[Tier, ...] = TIERS, **more) -> Facts:
+    plays = plays or {}
+
+    def judge(outcome: Outcome, others: tuple[Outcome, ...]) -> Verdict:
+        p = plays.get(outcome.model, Play()).p
+        return Verdict(0.01, ("broken format",), valid=False) if p is None else Verdict(p, ("as scripted",))
+
+    known = {model: 0.8 for tier in TIERS for model in tier.models}
+    known.update(more.pop("known", {}))
+    return Facts(tiers, known, 0.3, "other", judge, COST.__getitem__, **more)
+
+
+def play(policy: Policy, plays: Mapping[str, Play] | None = None, *, gone_after_us: int | None = None, **more) -> Trace:
+    """Run `policy` against the script."""
+    return simulate(policy, facts(plays, **more), script(plays or {}), gone_after_us=gone_after_us)
+
+
+def asked(trace: Trace) -> list[str]:
+    """The models that were asked, in the order in which they were."""
+    return [attempt.outcome.model for attempt in sorted(trace.attempts, key=lambda attempt: attempt.n)]
+
+
+def served(trace: Trace) -> str | None:
+    return next((a.outcome.model for a in trace.attempts if a.n == trace.decision.served), None)
+
+
+ACCEPT = {"slm": 0.85, "mid": 0.7}
+CASCADE = Cascade("cascade", ACCEPT)
+POLICIES: dict[str, Policy] = {
+    "fixed": Fixed("fixed", "m1"),
+    "threshold": Threshold("threshold", {"slm": 0.8, "mid": 0.7}),
+    "cascade": CASCADE,
+    "panel": Panel("panel", ("s1", "s2"), CASCADE),
+    "panel with mid": Panel("panel with mid", ("s1", "s2"), CASCADE, with_mid=True),
+    "panel across tiers": Panel("panel across tiers", ("s1", "m1", "f2"), CASCADE, with_mid=True),
+}
