@@ -179,15 +179,16 @@ class Connection(asyncio.Protocol):
             if not self.complete:
                 self._fail("malformed", "the upstream did not speak HTTP/1.1")
                 return
-        if self.complete:
+        if not self._gap_s and self.received > MAX_BODY + MAX_HEAD:  # also where the last read brought its end
+            self.complete = False
+            self._fail("too_large", f"the upstream's answer is longer than {MAX_BODY} bytes")
+        elif self.complete:
             self._wake()
         elif not self._headed:
             if self.received > MAX_HEAD:
                 self._fail("too_large", "the upstream sent headers without end")
         elif self._gap_s:
             self._streamed(len(data))
-        elif self.received > MAX_BODY + MAX_HEAD:
-            self._fail("too_large", f"the upstream's answer is longer than {MAX_BODY} bytes")
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
