@@ -12,7 +12,8 @@ prompts gets the model's worst kind: what is unfamiliar goes up.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from operator import mul
 
 import msgspec
 
@@ -26,6 +27,7 @@ LEAST, MOST = 0.02, 0.98
 """No probe of a few hundred prompts can show more than this."""
 
 _MARGIN = 1e-6
+_FAR = 700.0  # exp of more than this overflows
 
 
 class ProbeRow(msgspec.Struct, frozen=True, gc=False):
@@ -43,6 +45,7 @@ class Probe(msgspec.Struct, frozen=True):
     digest: str  # of the prompts and whatever else must be the same for the rows to hold
     at: int  # UTC microseconds since 1970
     rows: Mapping[Kind, ProbeRow]
+    head: tuple[float, ...] = ()  # intercept, slope of the complexity's log-odds, slope for a step of each factor
 
 
 def logit(chance: float) -> float:
@@ -79,6 +82,25 @@ def p_correct_at(probe: Probe, kind: Kind, complexity_logit: float) -> float:
     if worst is None:
         return LEAST
     return _moved(worst, max(0.0, complexity_logit - worst.mean_logit))
+
+
+def p_correct_by_words(
+    probe: Probe, kind: Kind, complexity_logit: float, features: Sequence[float], strange: float, caution: float
+) -> float:
+    """The chance by the probe's head, whose `features` are Classifier.features; LEAST..MOST.
+
+    `strange` is 0 for a familiar text and 1 where every word is unknown: it lowers the log-odds by up to `caution` and
+    draws the chance down to the kind's share. For a kind with fewer than ENOUGH prompts, the head may lower what the
+    worst kind gives, never raise it.
+    """
+    found: float = sum(map(mul, probe.head, features)) - caution * strange
+    chance = 1.0 / (1.0 + math.exp(-found)) if found > -_FAR else LEAST
+    row = probe.rows.get(kind)
+    if row is None or row.n < ENOUGH:
+        chance = min(chance, p_correct_at(probe, kind, complexity_logit))
+    elif strange > 0.0:
+        chance -= strange * max(0.0, chance - _mean(row))
+    return LEAST if chance < LEAST else MOST if chance > MOST else chance
 
 
 def encode_probe(probe: Probe) -> bytes:

@@ -19,6 +19,7 @@ from urllib.parse import quote
 from smallfirst.classify.classifier import Classifier
 from smallfirst.classify.probes import Probe, decode_probe, encode_probe, make_row
 from smallfirst.classify.shipped import shipped_weights
+from smallfirst.classify.weights import decode
 from smallfirst.core import Kind, Model
 from smallfirst.errors import DataError
 
@@ -84,15 +85,24 @@ def save_probe(directory: Path, probe: Probe) -> Path:
 def fit_probe(model: str, scored: Iterable[Scored], weights: bytes, *, prompts: str, at: int) -> Probe:
     """A probe from scored answers. `weights` are the classifier's bytes, `prompts` the digest of what was asked.
 
-    Rows are by the kind that the classifier sees, because that is what they will be looked up by.
+    Rows are by the kind that the classifier sees, because that is what they will be looked up by. The head is the most
+    likely one for these scores, given how the heads of recorded models differ.
     """
-    classifier = Classifier.from_bytes(weights)
+    from smallfirst.learn.heads import new_head  # noqa: PLC0415 - brings numpy, which a gateway's start does not need
+
+    decoded = decode(weights)
+    classifier = Classifier(decoded)
     by_kind: dict[Kind, list[tuple[float, float]]] = {}
+    features: list[list[float]] = []
+    scores: list[float] = []
     for text, score in scored:
         complexity, kind = classifier.rate(text)
         by_kind.setdefault(kind, []).append((score, complexity))
+        features.append(classifier.features(text))
+        scores.append(score)
     rows = {kind: make_row(results) for kind, results in sorted(by_kind.items())}
-    return Probe(model, f"{prompts[:16]}/{classifier_digest(weights)}", at, rows)
+    head = new_head(features, scores, decoded.prior) if decoded.heads and scores else ()
+    return Probe(model, f"{prompts[:16]}/{classifier_digest(weights)}", at, rows, head)
 
 
 def classifier_digest(weights: bytes) -> str:

@@ -59,7 +59,7 @@ def fit_heads(
     shown = [features_of(text) for text in texts]
     fold = fold_of(groups, recipe.folds)
     rank = _choose(shown, scores, fold, recipe, seed)
-    out = [_outside(shown, scores, fold, part, rank, recipe, seed) for part in range(recipe.folds)]
+    out = [outside(shown, scores, fold, part, rank, recipe, seed) for part in range(recipe.folds)]
     vocabulary = _vocabulary(shown, recipe)
     fitted = fit_factors(matrix(vocabulary, shown), scores, rank, seed)
     logits = np.full(scores.shape, np.nan)
@@ -94,7 +94,7 @@ def _check(texts: Sequence[str], scores: Array, models: Sequence[str], groups: S
             raise DataError(f"heads: {model} has {rows} labelled texts; at least {LEAST_ROWS} are needed")
 
 
-class _Outside(msgspec.Struct, frozen=True):
+class Outside(msgspec.Struct, frozen=True):
     """One fold, seen by a fit on the others: `logits` (rows, m), each segment's radius by its room, unknown words."""
 
     rows: NDArray[np.int64]
@@ -114,12 +114,12 @@ def _choose(shown: Sequence[Features], scores: Array, fold: NDArray[np.int64], r
         return ranks[0]
     losses = []
     for rank in ranks:
-        out = _outside(shown, scores, fold, 0, rank, recipe, seed)
+        out = outside(shown, scores, fold, 0, rank, recipe, seed)
         losses.append(log_loss(scores[out.rows], out.logits))
     return ranks[int(np.argmin(losses))]
 
 
-def _outside(
+def outside(
     shown: Sequence[Features],
     scores: Array,
     fold: NDArray[np.int64],
@@ -127,22 +127,28 @@ def _outside(
     rank: Rank,
     recipe: HeadRecipe,
     seed: int,
-) -> _Outside:
+) -> Outside:
     inside, outside = np.flatnonzero(fold != part), np.flatnonzero(fold == part)
     kept, left = [shown[row] for row in inside.tolist()], [shown[row] for row in outside.tolist()]
     vocabulary = _vocabulary(kept, recipe)
     fitted = fit_factors(matrix(vocabulary, kept), scores[inside], rank, seed)
-    radii = [
-        float(np.linalg.norm(fitted.weights[columns].sum(0))) / units(segment)
-        for one in left
-        for segment, columns in zip(one.segments, vocabulary.segments(one), strict=True)
-    ]
-    return _Outside(
+    radii = [radius for one in left for radius in _radii(fitted, vocabulary, one)]
+    return Outside(
         rows=outside,
         logits=fitted.logits(matrix(vocabulary, left)),
         radii=np.array(radii),
         unknown=np.array([vocabulary.unknown(one) for one in left]),
     )
+
+
+def _radii(fitted: Fitted, vocabulary: Vocabulary, shown: Features) -> list[float]:
+    """How far each segment moves the factors, for one segment's room; the first carries the symbols and the length."""
+    parts = vocabulary.segments(shown)
+    parts[0] = [*parts[0], *vocabulary.rest(shown)]
+    return [
+        float(np.linalg.norm(fitted.weights[columns].sum(0))) / units(segment)
+        for segment, columns in zip(shown.segments, parts, strict=True)
+    ]
 
 
 def log_loss(scores: Array, logits: Array) -> float:
@@ -194,21 +200,28 @@ def make_prior(heads: Sequence[Head], recipe: HeadRecipe) -> Prior:
 def fit_head(heads: Heads, model: str, texts: Sequence[str], scores: Array) -> Head:
     """A head for a new model from labelled texts, the factors and all other heads left as they are.
 
-    The most likely head under the prior that the known heads give: with few labels it is the usual model moved up or
-    down, with many it is its own. Raises DataError without a label.
+    Raises DataError without a label.
     """
     if len(texts) == 0 or scores.shape != (len(texts),):
         raise DataError(f"heads: {model} needs one score for each of its texts")
     step = heads.file.factors.step
-    rows = np.array([[1.0, *(step * one for one in heads.read(text)[0])] for text in texts])
-    prior = heads.file.prior
-    found = newton(rows, scores, np.array(prior.mean), np.linalg.inv(np.array(prior.covariance)))
-    level = float(mean_logits(scores[:, None])[0])
-    return Head(model, float(found[0]), [float(one) for one in found[1:]], level, len(texts))
+    features = [[1.0, *(step * one for one in heads.read(text)[0])] for text in texts]
+    intercept, *slopes = new_head(features, scores.tolist(), heads.file.prior)
+    return Head(model, intercept, slopes, float(mean_logits(scores[:, None])[0]), len(texts))
+
+
+def new_head(features: Sequence[Sequence[float]], scores: Sequence[float], prior: Prior) -> tuple[float, ...]:
+    """A new model's head from n labelled texts' features, under what is known of other models' heads.
+
+    With few labels it is the usual model moved up or down, with many it is the model's own.
+    """
+    rows = np.array(features, dtype=np.float64)
+    found = newton(rows, np.array(scores), np.array(prior.mean), np.linalg.inv(np.array(prior.covariance)))
+    return tuple(found.tolist())
 
 
 def _pack(
-    vocabulary: Vocabulary, fitted: Fitted, recipe: HeadRecipe, *, radii: Array, out: Sequence[_Outside]
+    vocabulary: Vocabulary, fitted: Fitted, recipe: HeadRecipe, *, radii: Array, out: Sequence[Outside]
 ) -> Factors:
     """Round to bytes and leave out pairs that say nothing after rounding (words stay: they are what is familiar)."""
     step = float(np.abs(fitted.weights).max()) / (ZERO - 1)
