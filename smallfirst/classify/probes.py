@@ -7,6 +7,9 @@ answer added, so that few prompts never look like certainty), moved on the log-o
 looks than those prompts did. It is moved by the whole difference: of 0 to 1.25 times it, that was the best on recorded
 models (log loss of SLMs 0.575, against 0.643 unmoved; of frontier models 0.427 against 0.496). A kind with too few
 prompts gets the model's worst kind: what is unfamiliar goes up.
+
+A probe may carry a head, which reads the query's words as well (classifier.py); the counts still hold it down where the
+kind has too few prompts.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ class ProbeRow(msgspec.Struct, frozen=True, gc=False):
     n: int
     right: float
     mean_logit: float  # mean of logit(complexity) over these prompts
+    offset: float = 0.0  # log-odds that the probe's head adds for this kind
 
 
 class Probe(msgspec.Struct, frozen=True):
@@ -93,9 +97,11 @@ def p_correct_by_words(
     draws the chance down to the kind's share. For a kind with fewer than ENOUGH prompts, the head may lower what the
     worst kind gives, never raise it.
     """
-    found: float = sum(map(mul, probe.head, features)) - caution * strange
-    chance = 1.0 / (1.0 + math.exp(-found)) if found > -_FAR else LEAST
     row = probe.rows.get(kind)
+    found: float = sum(map(mul, probe.head, features)) - caution * strange
+    if row is not None:
+        found += row.offset
+    chance = 1.0 / (1.0 + math.exp(-found)) if found > -_FAR else LEAST
     if row is None or row.n < ENOUGH:
         chance = min(chance, p_correct_at(probe, kind, complexity_logit))
     elif strange > 0.0:

@@ -6,7 +6,8 @@ a head from a few hundred labels without touching the rest. Does not know files,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -206,18 +207,31 @@ def fit_head(heads: Heads, model: str, texts: Sequence[str], scores: Array) -> H
         raise DataError(f"heads: {model} needs one score for each of its texts")
     step = heads.file.factors.step
     features = [[1.0, *(step * one for one in heads.read(text)[0])] for text in texts]
-    intercept, *slopes = new_head(features, scores.tolist(), heads.file.prior)
+    (intercept, *slopes), _ = new_head(features, scores.tolist(), heads.file.prior)
     return Head(model, intercept, slopes, float(mean_logits(scores[:, None])[0]), len(texts))
 
 
-def new_head(features: Sequence[Sequence[float]], scores: Sequence[float], prior: Prior) -> tuple[float, ...]:
-    """A new model's head from n labelled texts' features, under what is known of other models' heads.
+def new_head(
+    features: Sequence[Sequence[float]],
+    scores: Sequence[float],
+    prior: Prior,
+    kinds: Sequence[str] = (),
+    spread: Mapping[str, float] = MappingProxyType({}),
+) -> tuple[tuple[float, ...], dict[str, float]]:
+    """(a new model's head, what it adds for each kind) from n labelled texts, given how other models' heads differ.
 
-    With few labels it is the usual model moved up or down, with many it is the model's own.
+    With few labels it is the usual model moved up or down, with many it is the model's own. `kinds`: of each text;
+    `spread`: the variance that each kind's addition has before labels speak, for kinds that may have one.
     """
-    rows = np.array(features, dtype=np.float64)
-    found = newton(rows, np.array(scores), np.array(prior.mean), np.linalg.inv(np.array(prior.covariance)))
-    return tuple(found.tolist())
+    names = sorted(set(kinds) & set(spread))
+    told = np.array([[float(kind == name) for name in names] for kind in kinds]).reshape(len(features), len(names))
+    rows = np.column_stack([np.array(features, dtype=np.float64), told])
+    size = len(prior.mean)
+    precision = np.zeros((rows.shape[1], rows.shape[1]))
+    precision[:size, :size] = np.linalg.inv(np.array(prior.covariance))
+    precision[size:, size:] = np.diag([1.0 / spread[name] for name in names])
+    found = newton(rows, np.array(scores), np.r_[prior.mean, np.zeros(len(names))], precision).tolist()
+    return tuple(found[:size]), dict(zip(names, found[size:], strict=True))
 
 
 def _pack(
