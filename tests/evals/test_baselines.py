@@ -12,7 +12,6 @@ from smallfirst.evals.baselines import (
     always,
     best_single,
     cheapest_single,
-    nearest_neighbours,
     oracle,
     price_table,
     random_mix,
@@ -74,24 +73,6 @@ def test_single_models_are_chosen_on_the_fit_part():
     assert best_single(fit, report).scores.mean() == 0
     assert best_single(fit, report).name == "best single (mid)"
     assert cheapest_single(fit, report).shares == {"small": 1.0}
-
-
-def test_neighbours_find_what_the_words_tell():
-    words = ["apples are red", "prove the theorem"] * 30
-    prompts = [f"{text} {i % 7}" for i, text in enumerate(words)]
-    scores = [[1, 1, 1], [0, 0, 1]] * 30
-    routed = nearest_neighbours(priced(scores, prompts), priced(scores[:10], prompts[:10]), budget=60, k=5)
-    assert routed.scores.mean() == 1
-    assert (routed.shares["small"], routed.shares["large"]) == (0.5, 0.5)
-
-
-def test_neighbours_stay_within_the_budget_on_the_fit_part():
-    rng = np.random.default_rng(0)
-    scores = (rng.random((60, 3)) < [0.3, 0.5, 0.9]).astype(float).tolist()
-    data = priced(scores)
-    assert nearest_neighbours(data, data, budget=1.0).shares["small"] == pytest.approx(1.0)
-    costs = [nearest_neighbours(data, data, budget=budget).costs.mean() for budget in (1, 10, 40, 80)]
-    assert costs == sorted(costs)
 
 
 def test_prices_count_four_characters_as_a_token_and_round_up():
