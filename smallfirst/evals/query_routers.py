@@ -110,20 +110,30 @@ def by_regression(words: Words, scores: Floats, *, seed: int = 0) -> Predicted:
     fold = order[words.groups] % FOLDS
     mean = scores.mean(0)
     target = (scores - mean).astype(np.float32)
-    grams, rights = [], []
-    for part in range(FOLDS):
-        rows = words.fit[fold == part]
-        grams.append(rows.T @ rows)
-        rights.append(rows.T @ target[fold == part])
-    gram, right = np.sum(grams, 0), np.sum(rights, 0)
-    penalty = RIDGE * np.eye(len(gram), dtype=np.float32)
+    known, asked = _folded(words.fit), _folded(words.report)
     inside = np.empty_like(scores)
     for part in range(FOLDS):
-        weights = np.linalg.solve(gram - grams[part] + penalty, right - rights[part])
-        inside[fold == part] = words.fit[fold == part] @ weights + mean
-    outside = words.report @ np.linalg.solve(gram + penalty, right) + mean
+        rows = fold != part
+        inside[~rows] = known[~rows] @ _ridge(known[rows], target[rows]) + mean
+    outside = asked @ _ridge(known, target) + mean
     clipped = np.clip(outside, 0, 1).astype(np.float64)
     return Predicted("query-only regression", np.arange(len(scores)), np.clip(inside, 0, 1), clipped)
+
+
+def _folded(rows: Matrix) -> Matrix:
+    """Two buckets made one: a regression on half the columns takes an eighth of the time and predicts as well."""
+    half = FEATURES // 2
+    return rows[:, :half] + rows[:, half:]
+
+
+def _ridge(rows: Matrix, target: Matrix) -> Matrix:
+    """Weights (d, m): through the smaller of the two square matrices."""
+    few, many = rows.shape
+    if few < many:
+        weights: Matrix = rows.T @ np.linalg.solve(rows @ rows.T + RIDGE * np.eye(few, dtype=np.float32), target)
+        return weights
+    weights = np.linalg.solve(rows.T @ rows + RIDGE * np.eye(many, dtype=np.float32), rows.T @ target)
+    return weights
 
 
 def picks(predicted: Predicted, fit: Priced, trade: float) -> tuple[Rows, Rows]:
