@@ -88,7 +88,7 @@ def sweep(predicted: Predicted, fit: Priced, report: Priced, baseline: int) -> C
 
 
 def measure_curve(curve: Curve, report: Priced, at: Anchors, resamples: Resamples) -> CurveLine:
-    """Points, AIQ and CostSave, with intervals. Every curve also has the cheapest model's point: anyone can set that."""
+    """Points, AIQ and CostSave, with intervals. Every curve has the cheapest model's point too."""
     k = len(curve.scores)
     sides = (at.baseline, at.best, at.cheapest, at.dearest)
     singles = [report.scores[:, sides], report.costs[:, sides]]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -101,7 +101,7 @@ def _wanted(request: Request) -> frozenset[str] | None:
     return frozenset(request.models) or None
 
 
-def _read(path: Path, request: Request, wanted: Collection[str] | None) -> list[Scored]:
+def _read(path: Path, request: Request, wanted: frozenset[str] | None) -> list[Scored]:
     rows = read_outcomes(path, models=wanted, score=request.score, once=False)
     if not rows:
         only = f" of {', '.join(sorted(wanted))}" if wanted else ""
@@ -179,8 +179,8 @@ def _recorded_times(table: ScoreTable, request: Request) -> Times:
     if table.latency is None or np.isnan(table.latency).any():
         lacking = table.models if table.latency is None else np.array(table.models)[np.isnan(table.latency).any(0)]
         raise DataError(
-            f"{request.file.name}: no recorded time of {lacking[0]!r} for every query (latency_ms); name models that have "
-            "them, or let laws speak (leave --latency out, or give a file of laws)"
+            f"{request.file.name}: no recorded time of {lacking[0]!r} for every query (latency_ms); name models that "
+            "have them, or let laws speak (leave --latency out, or give a file of laws)"
         )
     whole = np.rint(table.latency).astype(np.int64)
     source = f"times recorded in {request.file.name}"
@@ -199,14 +199,14 @@ def _parts(priced: Sequence[Priced], request: Request) -> tuple[Priced, Priced]:
         groups = len(set(part.table.groups))
         if groups < LEAST_GROUPS:
             raise DataError(
-                f"too few prompts to {name}: {groups} different ones, at least {LEAST_GROUPS} are needed; add outcomes, "
-                "or change --fit-share"
+                f"too few prompts to {name}: {groups} different ones, at least {LEAST_GROUPS} are needed; add "
+                "outcomes, or change --fit-share"
             )
     return fit, report
 
 
 def _recordings(request: Request, rows: Sequence[Scored], players: Players) -> Recordings | None:
-    """The models' answers: from `--answers`, from the rows, or from the tables beside a public one. They hold no score."""
+    """The models' answers, without scores: from `answers`, from the rows, or from the tables beside a public one."""
     wanted = [model for role in players.roles.values() for model in role.split("|")]
     if request.answers is not None:
         return load_recordings(request.answers, models=wanted)

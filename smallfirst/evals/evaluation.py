@@ -38,7 +38,7 @@ from smallfirst.evals.resamples import DRAWS, Resamples
 from smallfirst.evals.slices import measure_slices
 from smallfirst.evals.statistics import Floats
 
-STEPS = ("words", "kNN", "k-means table", "query-only regression", "agreement rule", "figures", "slices")
+STEPS = ("words", "kNN", "k-means table", "query-only", "agreement rule", "figures", "slices")
 """What `step` is called with, in order: for a progress bar."""
 
 
@@ -80,7 +80,7 @@ class _Evaluation:
         for name, predict in (
             ("kNN", by_neighbours),
             ("k-means table", by_clusters),
-            ("query-only regression", by_regression),
+            ("query-only", by_regression),
         ):
             step(name)
             self.predicted.append(predict(words, self.fit.scores, seed=self.wanted.seed))
@@ -116,6 +116,7 @@ class _Evaluation:
         )
         step("slices")
         shown = [served for line, served in ways if line.kind in ("policy", "rule", "router")]
+        shown = [served for served in shown if not served.name.startswith("random")]
         lines = measure_slices(self.out, self.top, shown, self.resamples, self.wanted.target_loss)
         return msgspec.structs.replace(report, slices=tuple(lines))
 

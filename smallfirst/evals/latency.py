@@ -1,8 +1,8 @@
 """How long a call takes, by a stated law: time to the first token, then a time for each further token.
 
-Knows laws, the file they are stated in, and how times of several calls combine: one after another, side by side, hedged.
-Does not know prompts or scores. A law is an assumption that is stated, never a measurement; one that is fitted to the
-ledger or to recorded times says so in its `source` (latency_fit.py makes those).
+Knows laws, the file they are stated in, and how times of several calls combine: one after another, side by side,
+hedged. Does not know prompts or scores. A law is an assumption that is stated, never a measurement; one that was fitted
+to the ledger says so in its `source` (latency_fit.py makes those).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Laws(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return law
 
     def over(self, below: Laws) -> Laws:
-        """These laws, and where they say nothing those of `below`. A model's own law beats a tier's, whoever says it."""
+        """These laws, and where they say nothing those of `below`. A model's own law beats a tier's."""
         return Laws(
             models={**below.models, **self.models},
             tiers={**below.tiers, **self.tiers},
@@ -124,12 +124,14 @@ def make_times(laws: Sequence[Law], input_tokens: Floats, output_tokens: Floats,
 
 def one_after_another(*times: npt.ArrayLike) -> Floats:
     """(n,) of calls that each wait for the one before: the sum."""
-    return np.sum([np.asarray(one, dtype=np.float64) for one in times], axis=0, dtype=np.float64)
+    total: Floats = np.sum([np.asarray(one, dtype=np.float64) for one in times], axis=0)
+    return total
 
 
 def side_by_side(*times: npt.ArrayLike) -> Floats:
     """(n,) of a panel whose every member is waited for: the slowest."""
-    return np.max([np.asarray(one, dtype=np.float64) for one in times], axis=0)
+    slowest: Floats = np.max([np.asarray(one, dtype=np.float64) for one in times], axis=0)
+    return slowest
 
 
 def hedged(first: npt.ArrayLike, second: npt.ArrayLike, after: float) -> Floats:

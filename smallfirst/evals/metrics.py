@@ -30,9 +30,9 @@ def recovered(quality: npt.ArrayLike, weak: float, strong: float) -> Floats:
 def apgr(shares: npt.ArrayLike, qualities: npt.ArrayLike, weak: float, strong: float) -> float:
     """APGR: the mean of PGR over all shares of strong calls, the integral of PGR over [0, 1], by trapezia.
 
-    `shares` (k,) of calls to the strong model, 0..1, ascending; `qualities` (k,). Where the curve does not reach 0 or 1,
-    always-weak and always-strong close it: any router can be set so. Source: Ong et al. 2024, section 2.2 (the paper
-    takes ten shares, its program the trapezia). A random router has 0.5.
+    `shares` (k,) of calls to the strong model, 0..1, ascending; `qualities` (k,). Where the curve does not reach 0
+    or 1, always-weak and always-strong close it: any router can be set so. A random router has 0.5.
+    Source: Ong et al. 2024, section 2.2 (the paper takes ten shares, its program the trapezia).
     """
     x, y = _closed(shares, qualities, weak, strong)
     return float(np.trapezoid(recovered(y, weak, strong), x))

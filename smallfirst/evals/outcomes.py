@@ -7,6 +7,7 @@ policies. Only evals and learn see scores beside outcomes; this is where evals r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -117,7 +118,7 @@ def read_outcomes(
 
 def _checked(row: Row, groups: dict[str, str], name: str, line: int) -> Scored:
     where = f"{name}, line {line}"
-    if row.score is None or row.score != row.score:
+    if row.score is None or math.isnan(row.score):
         raise DataError(
             f"{where}: score is missing (query_id {row.query_id!r}, model {row.model!r}); grade it, or cut the query"
         )
@@ -151,7 +152,7 @@ def _checked(row: Row, groups: dict[str, str], name: str, line: int) -> Scored:
 
 
 def _amount(value: float | None, times: float, where: str) -> float | None:
-    if value is None or value != value:
+    if value is None or math.isnan(value):
         return None
     if value < 0:
         raise DataError(f"{where} can't be negative: {value}")

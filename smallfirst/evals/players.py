@@ -43,7 +43,7 @@ def tiers_of(names: Sequence[str], rows: Sequence[Scored]) -> tuple[Tier, ...]:
 
 
 def with_prices(players: Players, tables: Sequence[ScoreTable], notes: list[str]) -> Players:
-    """A price for every model: its own, its tier's, none where the data has its costs, else the usual one of its tier."""
+    """A price for every model: its own, its tier's, none where the data has its costs, else its tier's usual one."""
     prices: dict[str, Price] = {}
     usual: list[str] = []
     for at, name in enumerate(players.roles):

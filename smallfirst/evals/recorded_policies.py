@@ -28,7 +28,7 @@ from smallfirst.verify.judge import make_judge
 
 
 class Run(msgspec.Struct, frozen=True):
-    """One policy over all queries. `chance` (n,): the verdict's p_correct of what was served, nan where none was made."""
+    """One policy over all queries. `chance` (n,): the verdict's p_correct of what was served, nan without one."""
 
     served: Served
     chance: Floats
