@@ -163,7 +163,7 @@ def _bar(policies: int) -> Iterator[Callable[[str], None]]:
         TextColumn("{task.percentage:>3.0f}%"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=err, transient=True) as progress:
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task("", total=steps)
         begun = 0
 
