@@ -177,8 +177,7 @@ def _priced(table: ScoreTable, players: Players, request: Request) -> Priced:
 def _recorded_times(table: ScoreTable, request: Request) -> Times:
     """The times in the file, as they stand. Refuses a model that has none for some query."""
     if table.latency is None or np.isnan(table.latency).any():
-        holes = [True] if table.latency is None else np.isnan(table.latency).any(0).tolist()
-        lacking = table.models[holes.index(True)]
+        lacking = table.models[0 if table.latency is None else int(np.argmax(np.isnan(table.latency).any(0)))]
         raise DataError(
             f"{request.file.name}: no recorded time of {lacking!r} for every query (latency_ms); name models that "
             "have them, or let laws speak (leave --latency out, or give a file of laws)"

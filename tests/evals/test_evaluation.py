@@ -129,16 +129,7 @@ def test_the_schema_is_stable(report):
     assert set(found["ways"][0]["cost"]) == {"estimate", "low", "high", "method", "groups"}
     assert set(found["ways"][0]["latency"]) == {"mean_us", "p50_us", "p95_us"}
     assert set(found["slices"][0]) >= {"by", "name", "way", "prompts", "groups", "cost", "quality", "relative"}
-        "by",
-        "name",
-        "way",
-        "prompts",
-        "groups",
-        "cost",
-        "quality",
-        "relative",
-        "beyond",
-    }
+    assert "beyond" in found["slices"][0]
     assert set(found["curves"][0]["points"][0]) >= {"cost", "quality", "on_hull"}
     assert set(found["deferrals"][0]) >= {"name", "shares", "qualities", "apgr", "cpt50", "cpt80"}
     assert set(found["estimates"][0]) >= {"name", "rows", "ece", "brier", "auroc", "auroc_within", "bins"}
@@ -190,12 +181,12 @@ def test_the_page_is_whole_and_fetches_nothing(report):
 
 
 def test_names_from_the_data_can_not_break_out_of_the_page(report):
+    first, *others = report.ways
     hostile = msgspec.structs.replace(
         report,
         data=HOSTILE,
         notes=(HOSTILE,),
-        ways=(msgspec.structs.replace(report.ways[0], name=HOSTILE, note=HOSTILE), *report.ways[1:]),
-        + report.ways[1:],
+        ways=(msgspec.structs.replace(first, name=HOSTILE, note=HOSTILE), *others),
         slices=tuple(msgspec.structs.replace(one, name=HOSTILE) for one in report.slices[:1]),
     )
     seen = Seen()
