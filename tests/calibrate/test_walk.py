@@ -53,10 +53,10 @@ def test_what_stalls_says_how_many_rows_would_do_and_they_do():
     assert needed > 600
     assert f"about {needed} would do" in found.explain()
     rng, certified = np.random.default_rng(3), 0
-    for _ in range(20):
+    for _ in range(12):
         s, f = bernoulli(rng, int(1.2 * needed), harm=0.04, gain=0.035, right=0.7)
         certified += walk(np.array([f, s]), f, [0, 1], PROMISE).certified
-    assert certified >= 13
+    assert certified >= 8
 
 
 def test_a_wrong_rung_is_certified_at_most_as_often_as_delta():
