@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from smallfirst.calibrate.betting import Bets, bet, fewest_units, log_wealth, p_values
 from smallfirst.calibrate.comparison import binomial_cdf, hoeffding_bentkus_p_values, z_p_values
+from smallfirst.calibrate.synthetic import right_or_wrong
 from smallfirst.calibrate.units import Units, make_units
-from tests.calibrate.policies import bernoulli
 
 EPSILON, DELTA = 0.02, 0.05
 
 
 def gains(rng, shape, **shares):
-    s, f = bernoulli(rng, shape, **shares)
+    s, f = right_or_wrong(rng, shape, **shares)
     return s - (1 - EPSILON) * f
 
 
@@ -46,7 +46,7 @@ def test_power_is_near_the_z_test_and_far_above_hoeffding_bentkus():
 
 def test_rungs_are_bet_on_side_by_side_as_alone():
     rng = np.random.default_rng(4)
-    s, f = bernoulli(rng, 800, harm=0.03, gain=0.03, right=0.7)
+    s, f = right_or_wrong(rng, 800, harm=0.03, gain=0.03, right=0.7)
     path = np.stack([f, s, np.where(rng.random(800) < 0.5, s, f)])
     together = log_wealth(make_units(path, f, epsilon=EPSILON), DELTA)
     alone = [log_wealth(make_units(row, f, epsilon=EPSILON), DELTA)[0] for row in path]

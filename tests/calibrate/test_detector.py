@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smallfirst.calibrate.detector import Evidence, Watch, audit, begin, first_alarms, step
+from smallfirst.calibrate.synthetic import right_or_wrong
 from smallfirst.errors import DataError
-from tests.calibrate.policies import bernoulli
 
 WATCH = Watch({"all": 0.02}, alpha=0.05, horizon=1000)
 
 
 def excess(rng, shape, **shares):
-    s, f = bernoulli(rng, shape, right=0.7, **shares)
+    s, f = right_or_wrong(rng, shape, right=0.7, **shares)
     return 0.98 * f - s
 
 
@@ -41,7 +41,7 @@ def test_a_late_drift_is_found_as_fast_as_an_early_one():
 
 def test_one_audit_at_a_time_is_the_vectorised_form():
     rng = np.random.default_rng(3)
-    s, f = bernoulli(rng, 800, right=0.7, harm=0.25, gain=0.05)
+    s, f = right_or_wrong(rng, 800, right=0.7, harm=0.25, gain=0.05)
     states, at = begin(WATCH), 0
     for n, (served, baseline) in enumerate(zip(s.tolist(), f.tolist(), strict=True), start=1):
         states, sounded = audit(WATCH, states, "any", served, baseline)
@@ -88,7 +88,7 @@ def test_a_state_that_was_stored_goes_on_as_if_it_had_not_been(scores, at):
 
 def test_rows_that_agree_may_be_graded_rarely_with_weights():
     rng = np.random.default_rng(5)
-    s, f = bernoulli(rng, (2000, 1000), right=0.7, harm=0.064, gain=0.05)
+    s, f = right_or_wrong(rng, (2000, 1000), right=0.7, harm=0.064, gain=0.05)
     graded = (s != f) | (rng.random(s.shape) < 0.1)
     weighted = np.where(s == f, 10.0, 1.0) * (0.98 * f - s)
     alarms = []

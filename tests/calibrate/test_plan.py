@@ -7,9 +7,9 @@ import pytest
 
 from smallfirst.calibrate.plan import Expectation, chance, plan
 from smallfirst.calibrate.promise import Promise
+from smallfirst.calibrate.synthetic import right_or_wrong
 from smallfirst.calibrate.walk import walk
 from smallfirst.errors import DataError
-from tests.calibrate.policies import bernoulli
 
 PROMISE = Promise(0.05, 0.95)
 EXPECTED = Expectation(loss=0.01, changed=0.06, baseline=0.7, differing=0.15, from_frontier=0.4)
@@ -19,7 +19,7 @@ def test_the_rows_that_a_plan_asks_for_certify_about_as_often_as_it_says():
     found = plan(PROMISE, EXPECTED)
     rng, certified = np.random.default_rng(1), 0
     for _ in range(100):
-        s, f = bernoulli(rng, found.rows, harm=EXPECTED.harm, gain=EXPECTED.gain, right=EXPECTED.baseline)
+        s, f = right_or_wrong(rng, found.rows, harm=EXPECTED.harm, gain=EXPECTED.gain, right=EXPECTED.baseline)
         certified += walk(np.array([f, s]), f, [0, 1], PROMISE).certified
     assert 0.7 <= certified / 100 <= 0.9
     assert found.floor_rows <= found.rows <= 1.35 * found.floor_rows
