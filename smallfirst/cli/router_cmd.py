@@ -19,7 +19,7 @@ from smallfirst.cli.build import probes_dir
 from smallfirst.cli.console import out
 from smallfirst.core import Query
 from smallfirst.errors import SetupError
-from smallfirst.evals.probe import probe_path, save_probe
+from smallfirst.evals.probe import classifier_digest, probe_path, save_probe
 
 
 @click.group()
@@ -96,25 +96,35 @@ def evaluate(data: Path, weights: Path | None, report: Path | None, seed: int) -
 @click.argument("model")
 @click.option(
     "--outcomes",
-    required=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Parquet or JSONL of scored outcomes (query_id, prompt, model, score).",
 )
-@click.option("--recorded-as", help="What the file calls MODEL, where that differs.")
-def add(model: str, outcomes: Path, recorded_as: str | None) -> None:
+@click.option("--recorded", help="In FILE: what it calls MODEL. Without a file: the recorded model that MODEL is.")
+def add(model: str, outcomes: Path | None, recorded: str | None) -> None:
     """Give MODEL a head from your own scored outcomes, as `smallfirst probe` does from its own prompts.
 
-    A few hundred labels are enough; no other model's chances change. Gateways read it when they start.
+    A few hundred labels are enough; no other model's chances change. Gateways read it when they start. Without a file,
+    MODEL takes the head of the recorded model it is said to be: the same weights, asked by somebody else on public
+    benchmarks; your own labels are better.
 
     \b
-    Example:
+    Examples:
       smallfirst router add llama-8b --outcomes graded.jsonl
+      smallfirst router add gemma-9b --recorded gemma-2-9b-it
     """
-    from smallfirst.evals.added_model import add_model, print_added  # noqa: PLC0415 - `show` needs none of it
+    if outcomes is None:
+        if recorded is None:
+            raise click.UsageError("give --outcomes FILE, or --recorded NAME for a head that came with the weights")
+        data = shipped_weights()
+        head = _recorded(Classifier.from_bytes(data), recorded)
+        probe = msgspec.structs.replace(head, model=model, digest=f"{head.digest}/{classifier_digest(data)}")
+    else:
+        from smallfirst.evals.added_model import add_model, print_added  # noqa: PLC0415 - `show` needs none of it
 
-    added = add_model(model, outcomes, recorded_as or model, shipped_weights(), at=time.time_ns() // 1000)
-    print_added(added, out)
-    file = save_probe(probes_dir(os.environ), added.probe)
+        added = add_model(model, outcomes, recorded or model, shipped_weights(), at=time.time_ns() // 1000)
+        print_added(added, out)
+        probe = added.probe
+    file = save_probe(probes_dir(os.environ), probe)
     out.print(f"saved to {file}; gateways read it when they start", soft_wrap=True)
 
 
@@ -158,6 +168,10 @@ def _probe(classifier: Classifier, model: str) -> Probe:
     file = probe_path(probes_dir(os.environ), model)
     if file.is_file():
         return decode_probe(file.read_bytes())
+    return _recorded(classifier, model)
+
+
+def _recorded(classifier: Classifier, model: str) -> Probe:
     if model not in classifier.heads:
         near = ", ".join(difflib.get_close_matches(model, classifier.heads, n=3, cutoff=0.3))
         raise SetupError(f"no probe and no recorded head of {model!r}; probe it, or name one of: {near}")

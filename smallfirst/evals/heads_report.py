@@ -20,7 +20,7 @@ from rich.table import Table
 
 from smallfirst.classify.classifier import Classifier
 from smallfirst.core import Query
-from smallfirst.evals.baselines import hash_words
+from smallfirst.evals.query_routers import hash_words
 from smallfirst.learn.metrics import auroc, auroc_within, brier, calibration_error
 from smallfirst.learn.outcomes import Prompt, is_held_out
 from smallfirst.learn.report import Measured, slice_of
@@ -171,8 +171,14 @@ def worth(cells: Cells, chances: Array, models: Sequence[int] | None = None) -> 
         rows.append((auroc(score, made), auroc_within(score, made, slices[seen]), brier(score, made)))
         truth.append(score)
         chance.append(made)
-    ranked, within, squared = np.nanmean(np.array(rows), 0).tolist()
+    ranked, within, squared = (_mean(column) for column in zip(*rows, strict=True))
     return Worth(ranked, within, squared, calibration_error(np.concatenate(truth), np.concatenate(chance)))
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Without nan; nan where nothing else is there."""
+    real = [value for value in values if not math.isnan(value)]
+    return math.fsum(real) / len(real) if real else math.nan
 
 
 def _intervals(cells: Cells, chances: Array, seed: int, draws: int) -> dict[str, Measured]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -105,8 +106,8 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_prompts(folder: Path, files: tuple[str, ...] = FIT_FILES) -> list[Prompt]:
-    """Every prompt of `files` in `folder`, once per table, in a fixed order.
+def read_prompts(folder: Path, files: tuple[str, ...] = FIT_FILES, *, without: Collection[str] = ()) -> list[Prompt]:
+    """Every prompt of `files` in `folder`, once per table, in a fixed order; as if the models `without` did not exist.
 
     Raises DataError when a file is missing or is not one that may be fitted on, SetupError without pyarrow.
     """
@@ -117,11 +118,11 @@ def read_prompts(folder: Path, files: tuple[str, ...] = FIT_FILES) -> list[Promp
         path = folder / f"{name}.parquet"
         if not path.is_file():
             raise DataError(f"{path}: no such file")
-        prompts.extend(_read_table(name, path))
+        prompts.extend(_read_table(name, path, without))
     return prompts
 
 
-def _read_table(name: str, path: Path) -> list[Prompt]:
+def _read_table(name: str, path: Path, without: Collection[str]) -> list[Prompt]:
     try:
         import pyarrow.parquet as pq  # noqa: PLC0415 - an extra; the gateway never needs it
     except ImportError as error:
@@ -135,7 +136,7 @@ def _read_table(name: str, path: Path) -> list[Prompt]:
         key = (benchmark, query_id)
         first.setdefault(key, row)
         model, score = columns["model"][row], columns["score"][row]
-        if score is None or _format_failure(name, benchmark, model):
+        if score is None or model_name(model) in without or _format_failure(name, benchmark, model):
             continue
         score = min(1.0, max(0.0, float(score)))
         scores.setdefault(key, {})[model_name(model)] = score
