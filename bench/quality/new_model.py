@@ -2,11 +2,11 @@
 
     python bench/quality/new_model.py [--seeds 10] [--data FOLDER]
 
-Needs ../shared/data/outcomes, pyarrow and scikit-learn; about three minutes on a free core. A classifier is trained as if
-eight recorded models did not exist. Each of them is then added from labelled prompts of one half of the held-out
-fifth, and measured on the other half: prompts that neither the classifier nor the head was fitted on. Beside it, from the same
-labels: the model's mean, and the probe's table by kind. Above it: the shipped classifier, which was fitted on all of
-the fit part's labels of these models. Means over models and seeds. Writes bench/out/new_model.json.
+Needs ../shared/data/outcomes, pyarrow and scikit-learn; about three minutes on a free core. A classifier is trained as
+if eight recorded models did not exist. Each of them is then added from labelled prompts of one half of the held-out
+fifth, and measured on the other half: prompts that neither the classifier nor the head was fitted on. Beside it, from
+the same labels: the model's mean, and the probe's table by kind. Above it: the shipped classifier, which was fitted on
+all of the fit part's labels of these models. Means over models and seeds. Writes bench/out/new_model.json.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def measure_heads(classifier: Classifier, prompts: Sequence[Prompt], *, seed: in
         "heads (words)": chances,
         "constant": np.broadcast_to(shares(known, lambda _: "")[0], cells.scores.shape),
         "length only": look_up(known, cells, length_bin),
-        "nearest 40 by words, same table": nearest(known, cells),
+        "nearest 40, same table": nearest(known, cells),
         "task given": look_up(known, cells, slice_of),
     }
     return HeadsReport(
@@ -203,7 +203,7 @@ def print_heads_report(report: HeadsReport, console: Console) -> None:
     """The ways to make chances, one a line, then the heads' own figures by model."""
     title = f"per-model chances: {report.models} models, {report.prompts} held-out prompts, {report.cells} cells"
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("chances from")
+    table.add_column("chances from", no_wrap=True)
     for heading in ("AUROC", "within task", "Brier", "calibration error"):
         table.add_column(heading, justify="right")
     for name, found in report.ways.items():
@@ -212,7 +212,7 @@ def print_heads_report(report: HeadsReport, console: Console) -> None:
     table.add_row("  heads, 95%", *(f"{span.low:.3f}..{span.high:.3f}" for span in spans), style="dim")
     console.print(table)
     by_model = Table(title="heads by model", box=box.SIMPLE_HEAD, title_justify="left")
-    by_model.add_column("model")
+    by_model.add_column("model", no_wrap=True)
     for heading in ("AUROC", "within task", "Brier", "calibration error"):
         by_model.add_column(heading, justify="right")
     for name, found in report.by_model.items():

@@ -44,7 +44,8 @@ def test_two_hundred_labels_make_a_probe_with_a_head(tmp_path: Path) -> None:
         classifier.score(Query(id="", asked="auto", text=text, fields={}), {"m": added.probe}).p_correct["m"] or 0.0
         for text in ("How many pens are 7 pens and 99 pens?", "Let $f(x)=x^9$. Find the roots of $f(f(x))=0$.")
     )
-    assert easy > 0.6 > 0.4 > hard
+    assert easy > 0.6
+    assert hard < 0.4
 
 
 @pytest.mark.parametrize(("rows", "name"), [(20, "mine"), (200, "other")])
