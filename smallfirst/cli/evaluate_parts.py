@@ -16,7 +16,11 @@ import msgspec
 from smallfirst.classify.classifier import Classifier
 from smallfirst.cli.build import read_settings
 from smallfirst.core import NANO, Price
-from smallfirst.errors import ConfigError
+from smallfirst.errors import ConfigError, DataError
+from smallfirst.evals import learned as learned_ladder
+from smallfirst.evals.agreement_rule import make_rule
+from smallfirst.evals.baselines import Served
+from smallfirst.evals.curves import Curve
 from smallfirst.evals.dataset import Dataset
 from smallfirst.evals.latency import Laws, read_laws, shipped_laws
 from smallfirst.evals.latency_fit import fit_laws
@@ -111,6 +115,18 @@ def run_policies(
         step(f"policy {name}")
         runs.append(run(policy, bench))
     return runs
+
+
+def learned(data: Dataset, target_loss: float, seed: int) -> tuple[dict[str, Served], list[Curve]]:
+    """A ladder fitted on the fit part: its cheapest rung within the target, and the curve of all its rungs."""
+    rule = make_rule(data)
+    if rule is None:
+        raise DataError("--learned needs a panel: at least two models below the baseline, in tiers")
+    ladder = learned_ladder.fit(data, rule, seed=seed)
+    found = learned_ladder.climbed(data, ladder)
+    rung = ladder.cheapest(target_loss)
+    note = f"rung {rung} of {len(ladder.rungs) - 1}, the cheapest expected within {target_loss:.1%} loss; not certified"
+    return {note: learned_ladder.served_of(found, ladder, rung)}, [learned_ladder.curve_of(found)]
 
 
 def noted(data: Dataset, file: Path, weights: bytes) -> Dataset:

@@ -7,7 +7,7 @@ chosen on the fit part; every figure is of the report part, with intervals by on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from smallfirst import __version__
 from smallfirst.core import NANO
 from smallfirst.evals.agreement_rule import Rule, agreement_rule, make_rule
-from smallfirst.evals.baselines import Priced, Served, always, best_single, choose, oracle, random_mix
+from smallfirst.evals.baselines import Priced, Served, always, choose, oracle, random_mix
 from smallfirst.evals.curves import Anchors, Curve, anchors, measure_curve, sweep
 from smallfirst.evals.dataset import Dataset
 from smallfirst.evals.deferral import Deferral, measure, measure_points, pgr_of
@@ -46,7 +46,7 @@ class Wanted(msgspec.Struct, frozen=True):
     """What to evaluate beside the baselines, and how."""
 
     runs: Sequence[Run] = ()
-    ways: Sequence[Served] = ()  # anything else that was run, shown as policies
+    ways: Mapping[str, Served] = {}  # anything else that was run, shown as policies, by a note on what it is
     curves: Sequence[Curve] = ()
     estimates: Sequence[Estimate] = ()
     rule: Rule | None = None  # None: chosen on the fit part
@@ -127,7 +127,8 @@ class _Evaluation:
         found: list[tuple[WayLine, Served]] = []
         for run in self.wanted.runs:
             found.append((self._line(run.served, "policy", dict(run.reasons), beside=True), run.served))
-        found += [(self._line(served, "policy", beside=True), served) for served in self.wanted.ways]
+        for note, served in self.wanted.ways.items():
+            found.append((self._line(served, "policy", beside=True, note=note), served))
         if agreed is not None:
             found.append((self._line(agreed, "rule", beside=True, note=str(rule)), agreed))
         elif rule is not None:
@@ -139,13 +140,11 @@ class _Evaluation:
         budget = float(found[0][1].costs.mean()) if found else float(self.top.costs.mean()) / 2
         mix = random_mix(self.fit, self.out, budget)
         found.append((self._line(mix, "router", note=f"as dear as {found[0][1].name}"), mix))
-        best = best_single(self.fit, self.out)
         for name in self.out.models:
             roles = [("baseline", self.at.baseline), ("best single", self.at.best), ("cheapest", self.at.cheapest)]
             note = ", ".join(word for word, column in roles if self.out.models[column] == name)
             single = always(self.out, name, name)
             found.append((self._line(single, "single", note=note), single))
-        assert best.shares  # noqa: S101 - the best single model is one of them
         ideal = oracle(self.out)
         found.append((self._line(ideal, "oracle", note="knows the scores; nobody can route so"), ideal))
         return found
