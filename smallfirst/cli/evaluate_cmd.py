@@ -38,6 +38,7 @@ Written = click.Path(dir_okay=False, path_type=Path)
     "--learned", "fit_ladder", is_flag=True, help="Fit a ladder on the fit part too (slower); measured, not certified."
 )
 @click.option("--model", "models", multiple=True, help="Only these models of DATA. Default: all that are in it.")
+@click.option("--benchmark", "benchmarks", multiple=True, help="Only these benchmarks of DATA. Default: all.")
 @click.option(
     "--baseline",
     default="",
@@ -90,6 +91,7 @@ def evaluate_verb(
     only: tuple[str, ...],
     fit_ladder: bool,
     models: tuple[str, ...],
+    benchmarks: tuple[str, ...],
     baseline: str,
     weak: str,
     prices: tuple[str, ...],
@@ -132,9 +134,10 @@ def evaluate_verb(
         file = outcomes_file(data)
         with _bar(len(policies) + (len(policies) > 0) + fit_ladder) as step:
             step("reading")
-            dataset = load(
-                Request(file, players, models, fit_file, answers, score, fit_share, seed, complete_only, laws)
+            request = Request(
+                file, players, models, fit_file, answers, score, fit_share, seed, complete_only, benchmarks, laws
             )
+            dataset = load(request)
             weighed = weights.read_bytes() if weights else shipped_weights()
             runs = run_policies(dataset, policies, weighed, step)
             if runs:

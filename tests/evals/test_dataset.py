@@ -141,3 +141,12 @@ def test_scores_are_aligned_with_prompts(tmp_path):
         numbers = np.array([int(prompt.split()[-1]) for prompt in part.table.prompts])
         assert (part.scores[:, 0] == numbers % 2).all()
         assert (part.scores[:, 1] == (numbers + 1) % 2).all()
+
+
+def test_only_some_benchmarks(tmp_path):
+    made = [{**row, "benchmark": "even" if int(row["query_id"][1:]) % 2 == 0 else "odd"} for row in rows(120)]
+    data = read(tmp_path, made, benchmarks=("odd",))
+    assert data.name == "o: odd"
+    assert {int(prompt.split()[-1]) % 2 for prompt in (*data.fit.table.prompts, *data.report.table.prompts)} == {1}
+    with pytest.raises(DataError, match=r"no benchmark 'none'; there are: even, odd"):
+        read(tmp_path, made, benchmarks=("none",))

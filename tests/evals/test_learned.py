@@ -1,5 +1,6 @@
 """A ladder on the data of an evaluation: its arrays, the policy on the virtual clock and the report say the same."""
 
+import msgspec
 import pytest
 
 from smallfirst.classify.shipped import shipped_weights
@@ -52,7 +53,5 @@ def test_its_rungs_are_a_curve_of_the_report(data, ladder):
 
 
 def test_without_answers_there_is_nothing_to_learn_from(data):
-    import msgspec
-
     with pytest.raises(DataError, match="a ladder learns from answers"):
         fit(msgspec.structs.replace(data, recordings=None), make_rule(data))
