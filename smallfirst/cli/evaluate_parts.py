@@ -63,7 +63,7 @@ def configured(
     if unknown := [name for name in models if name not in catalogue.models]:
         raise click.UsageError(f"--model {unknown[0]}: the config has {', '.join(catalogue.models)}")
     taking_part = {name: model for name, model in catalogue.models.items() if not models or name in models}
-    roles = {name: model.replicas[0].upstream_model for name, model in taking_part.items()}
+    roles = {name: _recorded(name, model.replicas[0].upstream_model) for name, model in taking_part.items()}
     listed = {name: model.price for name, model in taking_part.items() if model.price is not None}
     named = baseline or (catalogue.baseline.model if catalogue.baseline.model in roles else "")
     wanted = only or sorted(settings.policies, key=lambda name: name != settings.default_policy)
@@ -71,6 +71,11 @@ def configured(
         raise ConfigError([f"--policy {missing[0]}: there are {', '.join(settings.policies) or 'none'}"])
     policies = {name: build_policy(name, settings.policies[name], catalogue.tiers) for name in wanted}
     return Players(roles, catalogue.tiers, {**listed, **stated}, named), policies
+
+
+def _recorded(name: str, upstream: str) -> str:
+    """What a model may be called in the file: as in the config, or as its endpoint knows it."""
+    return name if upstream == name else f"{name}|{upstream}"
 
 
 def parse_price(text: str) -> tuple[str, Price]:

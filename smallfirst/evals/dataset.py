@@ -112,8 +112,11 @@ def _read(path: Path, request: Request, wanted: frozenset[str] | None) -> list[S
     if not rows:
         only = f" of {', '.join(sorted(wanted))}" if wanted else ""
         raise DataError(f"{path.name}: no outcomes{only} in it; docs/evaluation.md shows what a row looks like")
-    if wanted and (absent := sorted(wanted - {row.model for row in rows})):
-        raise DataError(f"{path.name}: no outcomes of {absent[0]!r}; name models that are in the file")
+    present = {row.model for row in rows}
+    roles = request.players.roles or {name: name for name in request.models}
+    if absent := [name for name, role in roles.items() if not present & set(role.split("|"))]:
+        names = " or ".join(roles[absent[0]].split("|"))
+        raise DataError(f"{path.name}: no outcomes of {absent[0]!r} (as {names}); name models that are in the file")
     if missing := sorted(set(request.benchmarks) - {row.benchmark for row in rows}):
         there = ", ".join(sorted({row.benchmark for row in rows if row.benchmark})) or "none named"
         raise DataError(f"{path.name}: no benchmark {missing[0]!r}; there are: {there}")
