@@ -74,6 +74,8 @@ BOARDS: dict[str, tuple[str, ...]] = {
     "zeroeval": ("gsm", "math-l5", "crux"),
     "gsm": ("gsm",),
     "mmlu_pro": ("mmlu_pro",),
+    "crux": ("crux",),
+    "math-l5": ("math-l5",),
     "bfcl": ("bfcl",),
     "shippable": ("gsm", "math-l5", "crux", "mmlu_pro"),
 }
@@ -100,7 +102,7 @@ def load_part(folder: Path, name: str, *, draw: bool = False, roles: Mapping[str
         if row.benchmark == part.benchmark:
             rows.setdefault(row.query_id, {})[row.model] = row
     ids = sorted(query for query, by_model in rows.items() if all(model in by_model for model in models))
-    said = _answers(folder, part)
+    said = _answers(folder, part, list(players.values()))
     groups = [_group(name, rows[query][models[0]].prompt) for query in ids]
     if draw and name == "mmlu_pro":
         kept = study_split(groups, MMLU_PRO_ROWS / len(ids), np.random.default_rng(0))[0]
@@ -172,14 +174,14 @@ def query_of(prompt: str, *, tools: bool = False) -> Query:
     return Query(id="recorded", asked="auto", text=prompt, fields={}, needs=Needs(tools=tools))
 
 
-def _answers(folder: Path, part: Part) -> dict[str, dict[str, Outcome]]:
+def _answers(folder: Path, part: Part, models: Sequence[str]) -> dict[str, dict[str, Outcome]]:
     """What each model answered, by query, as a recorded upstream gives it."""
     found: dict[str, dict[str, Outcome]] = {}
     if part.source == "bfcl":
-        for query, model, outcome in _tool_calls(folder):
+        for query, model, outcome in _tool_calls(folder, models):
             found.setdefault(query, {})[model] = outcome
         return found
-    for query, recording in recordings_by_query(folder, part.source, lenient=True):
+    for query, recording in recordings_by_query(folder, part.source, models, lenient=True):
         found.setdefault(query, {})[recording.model] = outcome_of(recording)
     return found
 
@@ -190,7 +192,7 @@ def outcome_of(recording: Recording) -> Outcome:
     return Outcome(recording.model, Status.ok, recording.text, finish=recording.finish, usage=usage)
 
 
-def _tool_calls(folder: Path) -> Iterator[tuple[str, str, Outcome]]:
+def _tool_calls(folder: Path, models: Sequence[str]) -> Iterator[tuple[str, str, Outcome]]:
     """BFCL's answers, which were kept as `name(key=value,...) | ...` without types: each as a tool call.
 
     Without types they can't be checked against the tools' schemas, so validity is not evidence here.
@@ -202,7 +204,7 @@ def _tool_calls(folder: Path) -> Iterator[tuple[str, str, Outcome]]:
     path = folder / "answers_bfcl.parquet"
     if not path.is_file():
         raise DataError(f"{path}: no such file")
-    table = pq.read_table(path, columns=["query_id", "model", "call"]).to_pydict()
+    table = pq.read_table(path, columns=["query_id", "model", "call"], filters=[("model", "in", sorted(models))]).to_pydict()
     for query, model, call in zip(table["query_id"], table["model"], table["call"], strict=True):
         calls = tuple(ToolCall(*_named(one)) for one in call.split(" | ")) if call else ()
         yield query, model, Outcome(model, Status.ok, "" if calls else NO_ANSWER, calls, finish="stop")

@@ -48,8 +48,8 @@ class Path(msgspec.Struct, frozen=True):
     """How a ladder is fitted; chosen by hand."""
 
     rungs: int = 60
-    grid: int = 200  # settings tried, from which the rungs are picked
-    least: float = 1e-6  # the smallest setting after 0
+    grid: int = 240  # settings tried, from which the rungs are picked
+    least: float = 1e-5  # the smallest setting after 0
     most: float = 4.0
     softness: float = 0.02
     hold_ahead: float = 300.0  # ridge, in rows
