@@ -2,8 +2,8 @@
 
     python bench/evaluation_speed.py [--prompts 20000] [--models 10]
 
-The outcomes are made by a seeded program (words by rank, scores by a difficulty that the words tell). CPU seconds are of
-this process, on one thread where OMP_NUM_THREADS=1 is set. Prints a table, writes bench/out/evaluation_speed.json.
+The outcomes are made by a seeded program (words by rank, scores by a difficulty that the words tell). CPU seconds are
+of this process, on one thread where OMP_NUM_THREADS=1 is set. Prints a table, writes bench/out/evaluation_speed.json.
 """
 
 from __future__ import annotations
@@ -58,8 +58,9 @@ def main() -> None:
     print(f"{'all':16} {seconds:8.2f} s {cpu:8.2f} s of CPU, {memory:.0f} MB, a page of {len(text):,} bytes")
     commit = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], text=True, cwd=HERE).strip()
     command = " ".join(["bench/evaluation_speed.py", *sys.argv[1:]])
-    result = {"commit": commit, "command": command, "seed": 0, "threads": os.environ.get("OMP_NUM_THREADS"),
-              "prompts": args.prompts, "models": args.models, "seconds": seconds, "cpu": cpu, "steps": found}  # fmt: skip
+    settings = {"seed": 0, "threads": os.environ.get("OMP_NUM_THREADS"), "prompts": args.prompts, "models": args.models}
+    settings = {"seed": 0, "threads": os.environ.get("OMP_NUM_THREADS"), "prompts": args.prompts, "models": args.models}
+    result = {"commit": commit, "command": command, **settings, "seconds": seconds, "cpu": cpu, "steps": found}
     (HERE / "out").mkdir(exist_ok=True)
     (HERE / "out" / "evaluation_speed.json").write_text(json.dumps(result, indent=1))
 

@@ -19,13 +19,13 @@ from smallfirst.core import NANO, Price
 from smallfirst.errors import ConfigError, DataError
 from smallfirst.evals import learned as learned_ladder
 from smallfirst.evals.agreement_rule import make_rule
-from smallfirst.evals.baselines import Served
 from smallfirst.evals.curves import Curve
 from smallfirst.evals.dataset import Dataset
 from smallfirst.evals.latency import Laws, read_laws, shipped_laws
 from smallfirst.evals.latency_fit import fit_laws
 from smallfirst.evals.players import Players
 from smallfirst.evals.recorded_policies import Run, lay_out, run
+from smallfirst.evals.ways import Shown
 from smallfirst.learn.outcomes import file_digest
 from smallfirst.ledger.queries import open_ledger
 from smallfirst.ledger.timings import timings
@@ -122,7 +122,7 @@ def run_policies(
     return runs
 
 
-def learned(data: Dataset, target_loss: float, seed: int) -> tuple[dict[str, Served], list[Curve]]:
+def learned(data: Dataset, target_loss: float, seed: int) -> tuple[list[Shown], list[Curve]]:
     """A ladder fitted on the fit part: its cheapest rung within the target, and the curve of all its rungs."""
     rule = make_rule(data)
     if rule is None:
@@ -131,7 +131,7 @@ def learned(data: Dataset, target_loss: float, seed: int) -> tuple[dict[str, Ser
     found = learned_ladder.climbed(data, ladder)
     rung = ladder.cheapest(target_loss)
     note = f"rung {rung} of {len(ladder.rungs) - 1}, the cheapest expected within {target_loss:.1%} loss; not certified"
-    return {note: learned_ladder.served_of(found, ladder, rung)}, [learned_ladder.curve_of(found)]
+    return [Shown(learned_ladder.served_of(found, ladder, rung), note)], [learned_ladder.curve_of(found)]
 
 
 def noted(data: Dataset, file: Path, weights: bytes) -> Dataset:

@@ -74,6 +74,10 @@ def load(request: Request) -> Dataset:
     priced = [_priced(table, players, request) for table in tables]
     fit, report_part = _parts(priced, request)
     players = with_baseline(players, fit)
+    for part in (fit, report_part):
+        if not part.costs[:, part.table.column(players.baseline)].any():
+            named = players.baseline
+            raise DataError(f"the baseline {named!r} costs nothing; give its price, like --price {named}=2.5/10")
     return Dataset(
         name=_name(request),
         players=players,

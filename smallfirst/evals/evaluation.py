@@ -7,7 +7,7 @@ chosen on the fit part; every figure is of the report part, with intervals by on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
@@ -27,7 +27,7 @@ from smallfirst.evals.recorded_policies import Run
 from smallfirst.evals.resamples import DRAWS, Resamples
 from smallfirst.evals.slices import measure_slices
 from smallfirst.evals.statistics import Floats
-from smallfirst.evals.ways import Ways
+from smallfirst.evals.ways import Shown, Ways
 
 STEPS = ("words", "kNN", "k-means table", "query-only", "agreement rule", "figures", "slices")
 """What `step` is called with, in order: for a progress bar."""
@@ -37,7 +37,7 @@ class Wanted(msgspec.Struct, frozen=True):
     """What to evaluate beside the baselines, and how."""
 
     runs: Sequence[Run] = ()
-    ways: Mapping[str, Served] = {}  # anything else that was run, shown as policies, by a note on what it is
+    ways: Sequence[Shown] = ()  # anything else that was run, shown as policies
     curves: Sequence[Curve] = ()
     estimates: Sequence[Estimate] = ()
     rule: Rule | None = None  # None: chosen on the fit part

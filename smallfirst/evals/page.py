@@ -118,11 +118,8 @@ def _more_models(report: Report) -> str:
     """What has to be said where a curve has more than the two models."""
     ours = {"kNN", "k-means table", "query-only", "random", "oracle"}
     others = [one.name for one in report.deferrals if one.name not in ours]
-    return (
-        f" {', '.join(others)} asks other models too, and may pass the dotted line, which has only two."
-        if others
-        else ""
-    )
+    words = f" {', '.join(others)} asks other models too, and may pass the dotted line, which has only two."
+    return words if others else ""
 
 
 def _foot() -> str:

@@ -6,7 +6,7 @@ curves or the page. Settings of query routers are chosen on the fit part.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -22,6 +22,13 @@ from smallfirst.evals.recorded_policies import Run
 from smallfirst.evals.resamples import Resamples
 
 
+class Shown(msgspec.Struct, frozen=True):
+    """Something that served every query, with a note on what it is."""
+
+    served: Served
+    note: str = ""
+
+
 class Ways:
     """The lines of one evaluation."""
 
@@ -34,7 +41,7 @@ class Ways:
         resamples: Resamples,
         *,
         runs: Sequence[Run],
-        others: Mapping[str, Served],
+        others: Sequence[Shown],
         target_loss: float,
     ) -> None:
         self.data, self.fit, self.out = data, data.fit, data.report
@@ -48,8 +55,8 @@ class Ways:
         found: list[tuple[WayLine, Served]] = []
         for run in self.runs:
             found.append((self._line(run.served, "policy", dict(run.reasons), beside=True), run.served))
-        for note, served in self.others.items():
-            found.append((self._line(served, "policy", beside=True, note=note), served))
+        for one in self.others:
+            found.append((self._line(one.served, "policy", beside=True, note=one.note), one.served))
         if agreed is not None:
             found.append((self._line(agreed, "rule", beside=True, note=str(rule)), agreed))
         for predicted in self.predicted:

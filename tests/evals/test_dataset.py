@@ -100,6 +100,7 @@ def without(made, model, query_ids):
         (rows(), {"models": ("tiny", "huge")}, r"no outcomes of 'huge'"),
         (rows(), {"players": Players(baseline="huge")}, r"baseline 'huge' is not among the models"),
         (rows(), {"players": Players(prices=dict.fromkeys(MODELS, Price(0, 0, 0, "t")))}, "costs nothing.*--price"),
+        (rows(), {"players": Players(prices={"big": Price(0, 0, 0, "t")})}, "'big' costs nothing.*--price big="),
         ([], {}, "no outcomes in it"),
         ([{**rows()[0], "cost_usd": -1}, *rows()[1:]], {}, "line 1: cost_usd can't be negative"),
     ],

@@ -12,6 +12,7 @@ from smallfirst.evals.evaluation import Wanted, evaluate
 from smallfirst.evals.latency import shipped_laws
 from smallfirst.evals.learned import climbed, curve_of, fit, served_of
 from smallfirst.evals.recorded_policies import lay_out, run
+from smallfirst.evals.ways import Shown
 from smallfirst.policy.certified import Certified
 
 
@@ -41,7 +42,7 @@ def test_a_rung_by_arrays_is_the_policy_one_by_one(data, ladder):
 
 def test_its_rungs_are_a_curve_of_the_report(data, ladder):
     found = climbed(data, ladder)
-    ways = {"a note": served_of(found, ladder, ladder.cheapest(0.02))}
+    ways = [Shown(served_of(found, ladder, ladder.cheapest(0.02)), "a note")]
     report = evaluate(data, Wanted(ways=ways, curves=[curve_of(found)], draws=50))
     assert (report.ways[0].name, report.ways[0].kind, report.ways[0].note) == ("learned", "policy", "a note")
     points = next(one for one in report.curves if one.name == "learned").points
