@@ -46,7 +46,7 @@ class Design(msgspec.Struct, frozen=True):
 
     @classmethod
     def of_data(cls, digest: str) -> Design:
-        """A design whose order follows from the data's own digest (hex), so that nobody can try seeds until one fits."""
+        """The order follows from the data's own digest (hex), so that nobody can try seeds until one fits."""
         return cls(seed=int(digest[:12], 16))
 
     def check(self) -> None:
