@@ -1,8 +1,8 @@
 """The boards of the study: recorded models in five roles on five benchmarks, alone and as one mix.
 
-Knows which recorded model plays which role where, the study's prices, which rows it took, and how it split them, so that
-figures can be set beside its own. Reads answers as models/recorded_files.py serves them, scores from the tables. BFCL
-is for evaluation only: what is fitted on a board that holds it must not be shipped (`shippable` leaves it out).
+Knows which recorded model plays which role where, the study's prices, which rows it took, and how it split them, so
+that figures can be set beside its own. Reads answers as models/recorded_files.py serves them, scores from the tables.
+BFCL is for evaluation only: what is fitted on a board that holds it must not be shipped; `shippable` leaves it out.
 
 These are models of 2024; tokens are characters / 4; MMLU-Pro is read and scored leniently, as in the study.
 """
@@ -17,8 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from smallfirst.core import NANO, Outcome, Price, Query, Status, ToolCall, Usage
-from smallfirst.core import Needs as QueryNeeds
+from smallfirst.core import NANO, Needs, Outcome, Price, Query, Status, ToolCall, Usage
 from smallfirst.errors import DataError, SetupError
 from smallfirst.evals.outcomes import Scored, read_outcomes
 from smallfirst.learn.board import Board, join_boards, make_board
@@ -40,7 +39,7 @@ _NOISE = re.compile(r"[\W_]+")
 
 
 class Part(msgspec.Struct, frozen=True):
-    """One benchmark of the mix. `roles` is in the order of ROLES; a row counts where all of `needed` were scored too."""
+    """One benchmark of the mix. `roles` is in the order of ROLES; a row counts where `needed` were scored too."""
 
     source: str
     benchmark: str
@@ -170,7 +169,7 @@ def _board(
 
 def query_of(prompt: str, *, tools: bool = False) -> Query:
     """The query that a client sends who asks this prompt."""
-    return Query(id="recorded", asked="auto", text=prompt, fields={}, needs=QueryNeeds(tools=tools))
+    return Query(id="recorded", asked="auto", text=prompt, fields={}, needs=Needs(tools=tools))
 
 
 def _answers(folder: Path, part: Part) -> dict[str, dict[str, Outcome]]:
@@ -216,5 +215,5 @@ def _named(call: str) -> tuple[str, str]:
 
 def _group(name: str, prompt: str) -> str:
     """What copies of a prompt share: letters and digits of its stem, within one benchmark, as in the study."""
-    stem = prompt.split("\nA. ")[0] if name == "mmlu_pro" else prompt
+    stem = prompt.split("\nA. ", 1)[0] if name == "mmlu_pro" else prompt
     return f"{name}:{_NOISE.sub(' ', stem.lower()).strip()}"
