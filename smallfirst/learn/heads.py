@@ -94,8 +94,8 @@ def fit_heads_twice(
         )
         for m, (model, (slope, offset)) in enumerate(zip(models, lines, strict=True))
     ]
-    outside = np.column_stack([slope * logits[:, m] + offset for m, (slope, offset) in enumerate(lines)])
-    return Heads(HeadsFile(FORMAT, factors, make_prior(heads, recipe), heads)), outside
+    honest = np.column_stack([slope * logits[:, m] + offset for m, (slope, offset) in enumerate(lines)])
+    return Heads(HeadsFile(FORMAT, factors, make_prior(heads, recipe), heads)), honest
 
 
 def _check(texts: Sequence[str], scores: Array, models: Sequence[str], groups: Sequence[str]) -> None:
