@@ -62,8 +62,13 @@ def regression(c: float, seed: int, **more: Any) -> Any:
 
 
 def one_thread() -> AbstractContextManager[Any]:
-    """Holds the linear algebra to one thread, so that its sums do not depend on the machine's cores."""
+    """Holds the linear algebra to one thread, so that its sums do not depend on the machine's cores.
+
+    Only libraries that are loaded already can be held: hence the imports that nothing here uses.
+    """
     try:
+        import scipy.optimize  # type: ignore[import-untyped]  # noqa: F401, PLC0415 - as below
+        import sklearn.linear_model  # noqa: F401, PLC0415 - an extra; the gateway never needs it
         from threadpoolctl import threadpool_limits  # noqa: PLC0415 - comes with scikit-learn
     except ImportError as error:
         raise SetupError("training needs scikit-learn: pip install 'smallfirst[learn]'") from error
