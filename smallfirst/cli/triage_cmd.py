@@ -1,4 +1,4 @@
-"""`smallfirst triage fit | run | report | show`: label documents with a small local model that knows when it is not sure."""
+"""`smallfirst triage fit | run | show`: label documents with a small local model that knows when it is not sure."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def fit(
 ) -> None:  # fmt: skip
     """Fit a model on labelled texts, certify what it may keep, and report on texts that it never saw.
 
-    Texts are dealt into three parts, all copies of a text on one side: 70% to fit, 15% to certify, 15% to report on (with
-    --report-where 85% and 15%). Seconds for hundreds of texts, a few minutes for ten thousand.
+    Texts are dealt into three parts, all copies of a text on one side: 70% to fit, 15% to certify, 15% to report on
+    (with --report-where 85% and 15%). Seconds for hundreds of texts, a few minutes for ten thousand.
     """
     split_by = separator if several else None
     rows = read_labelled(data, text, label_field, separator=split_by, where=_pair(where))
@@ -99,19 +99,17 @@ def fit(
 @click.option("--text", default="text", show_default=True, help="The field that holds the text, in files of records.")
 @click.option("--id", "id_field", help="The field that names a record; default: its number.")
 @click.option(
-    "--out", "out_file", type=FILE, required=True, help="A JSON line for each text; an existing file is gone on with."
+    "--out", "out_file", type=FILE, required=True, help="A JSON line a text; an existing file is gone on with."
 )
-@click.option(
-    "--above", metavar="URL", help="A gateway to ask where triage is not sure, such as http://127.0.0.1:4000/v1."
-)
+@click.option("--above", metavar="URL", help="A gateway to ask where triage is not sure.")
 @click.option("--above-model", default="auto", show_default=True, help="The model or policy asked there.")
 @click.option("--key", envvar="SMALLFIRST_KEY", help="Client key for that gateway.")
 def run(
     source: Path, model_file: Path, text: str, id_field: str | None, out_file: Path, above: str | None,
     above_model: str, key: str | None,
 ) -> None:  # fmt: skip
-    """Label every text of SOURCE: a .csv, .jsonl or .parquet file, a document, or a folder of .txt, .md, .html, .eml, .pdf
-    and .docx files. Ctrl-C keeps what is done; the same command goes on from there."""
+    """Label every text of SOURCE: a .csv, .jsonl or .parquet file, a document, or a folder of .txt, .md, .html, .eml,
+    .pdf and .docx files. Ctrl-C keeps what is done; the same command goes on from there."""
     model = load_model(model_file)
     worker = Triage(model)
     asked = None
@@ -143,16 +141,14 @@ def show(model_file: Path) -> None:
     """What MODEL_FILE knows: its labels, what it was fitted on, what was certified."""
     model = load_model(model_file)
     card = model.card
-    out.print(
-        f"[bold]{len(model.labels)} labels[/bold]: {', '.join(model.labels[:20])}{' ...' if len(model.labels) > 20 else ''}"
-    )
+    more = " ..." if len(model.labels) > 20 else ""
+    out.print(f"[bold]{len(model.labels)} labels[/bold]: {', '.join(model.labels[:20])}{more}")
     out.print(f"fitted on {card.rows} texts ({card.groups} distinct), seed {card.seed}, data {card.data_digest}")
     out.print(f"meaning: {model.embedder or 'none, words only'}; recipe {model.recipe}")
     out.print(model.certified.explain() if model.certified else "nothing is certified: everything is handed up")
     if card.accuracy is not None:
-        out.print(
-            f"on texts it never saw: {card.accuracy:.1%} right; kept {card.kept:.1%}, of those {card.kept_accuracy:.1%} right"
-        )
+        kept = f"kept {card.kept:.1%}, of those {card.kept_accuracy:.1%} right"
+        out.print(f"on texts it never saw: {card.accuracy:.1%} right; {kept}")
 
 
 def load_model(path: Path) -> TriageModel:

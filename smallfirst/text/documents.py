@@ -119,11 +119,12 @@ def _pdf(path: Path) -> str:
 def _word(path: Path) -> str:
     try:
         import docx  # noqa: PLC0415 - an extra
+        from docx.opc.exceptions import PackageNotFoundError  # noqa: PLC0415
     except ImportError as error:
         raise SetupError(MISSING.format("Word files", "python-docx")) from error
     try:
         document = docx.Document(str(path))
-    except (docx.opc.exceptions.PackageNotFoundError, KeyError, ValueError) as error:
+    except (PackageNotFoundError, KeyError, ValueError) as error:
         raise DataError(f"{path}: not a Word file ({error})") from None
     cells = (cell.text for table in document.tables for row in table.rows for cell in row.cells)
     return "\n".join([*(paragraph.text for paragraph in document.paragraphs), *cells])

@@ -68,7 +68,7 @@ class MiniLM:
             for window in _windows(encoded.ids):
                 windows.append(window)
                 owners.append(at)
-        vectors = np.zeros((len(texts), 384), dtype=np.float32)
+        vectors: Vectors = np.zeros((len(texts), 384), dtype=np.float32)
         order = sorted(range(len(windows)), key=lambda n: len(windows[n]))
         for start in range(0, len(order), BATCH):
             batch = order[start : start + BATCH]
@@ -77,7 +77,8 @@ class MiniLM:
             if told is not None:
                 told(len(texts) * min(start + BATCH, len(order)) // len(order))
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return np.divide(vectors, norms, out=vectors, where=norms > 0)
+        np.divide(vectors, norms, out=vectors, where=norms > 0)
+        return vectors
 
     def _encode(self, windows: list[list[int]]) -> Vectors:
         """Mean of the last layer over each window's tokens, each to length 1."""
@@ -89,8 +90,9 @@ class MiniLM:
             mask[row, : len(window) + 2] = 1
         fed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
         hidden = self._session.run(None, fed)[0]
-        mean: Vectors = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdims=True)
-        return (mean / np.linalg.norm(mean, axis=1, keepdims=True)).astype(np.float32)
+        mean = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdims=True)
+        unit: Vectors = (mean / np.linalg.norm(mean, axis=1, keepdims=True)).astype(np.float32)
+        return unit
 
 
 _CLS, _SEP = 101, 102

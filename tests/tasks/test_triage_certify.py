@@ -34,7 +34,7 @@ def test_thresholds_out_of_order_are_refused() -> None:
 
 @pytest.mark.parametrize("accuracy", [0.9, 0.97])
 def test_a_false_promise_is_rare(accuracy) -> None:
-    """Policies exactly at the bound at every threshold: at most 5% of 1,000 draws (and 2 standard errors) are certified."""
+    """Exactly at the bound at every threshold: at most 66 of 1,000 draws are certified (5% and 2 standard errors)."""
     rng = np.random.default_rng(7)
     broken = 0
     for _ in range(1000):

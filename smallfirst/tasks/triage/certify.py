@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import msgspec
 import numpy as np
@@ -62,7 +63,7 @@ def certify(
     """
     if not 0 < accuracy < 1 or not 0.5 <= confidence < 1:
         raise DataError(f"accuracy must lie between 0 and 1 and confidence in 0.5..1, not {accuracy} and {confidence}")
-    if any(strict < lax for strict, lax in zip(thresholds, thresholds[1:], strict=False)):
+    if any(strict < lax for strict, lax in pairwise(thresholds)):
         raise DataError("thresholds: they must go from strict to lax")
     needed = fewest(accuracy, confidence)
     if len(right) < needed:

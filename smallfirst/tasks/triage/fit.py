@@ -1,7 +1,7 @@
 """Labelled texts -> a triage model with a certified threshold, and what it reached on texts that it never saw.
 
-Knows the order of the steps: part, embed, choose the recipe, solve, calibrate, certify, report. Three parts by text, all
-copies of a text on one side: fitted on, certified on, reported on. Does not know files.
+Knows the order of the steps: part, embed, choose the recipe, solve, calibrate, certify. Three parts by text, all copies
+of a text on one side: fitted on, certified on, reported on. Does not know files.
 
 The recipe is chosen by leaving one out on a sample of the fit part, in closed form (Rifkin and Lippert 2007, "Notes on
 regularized least squares", section 4); confidence is calibrated on fit rows that a second solve leaves out.
@@ -65,7 +65,7 @@ class Parts(msgspec.Struct, frozen=True):
 
 
 def part(rows: Sequence[Labelled], seed: int, report: Sequence[Labelled] | None = None) -> Parts:
-    """Deal rows into parts by text. `report`: rows the caller keeps apart; one that was also given to fit is refused."""
+    """Deal rows into parts by text. `report`: rows the caller keeps apart; a text on both sides is refused."""
     groups = [row.group for row in rows]
     if report is not None:
         own = set(groups)

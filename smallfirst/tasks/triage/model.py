@@ -1,7 +1,7 @@
-"""A fitted triage model: texts -> labels, each with the chance that it is right, and whether that is enough to keep it.
+"""A fitted triage model: texts -> labels, how likely they are right, and whether that is enough to keep them.
 
-Knows a kernel (how alike two texts are, by meaning and by words), one row of answers for each text it was fitted on, and
-the threshold that was certified. Does not know how it was fitted (fit.py), files, or who is asked when it is not sure.
+Knows a kernel (how alike two texts are, by meaning and by words), one row of answers for each text it was fitted on,
+and the threshold that was certified. Does not know how it was fitted (fit.py), files, or who is asked when it is not sure.
 
 The score of a label is a kernel ridge regression (Saunders, Gammerman, Vovk 1998) of +1 for the label and -1 for the
 others: k(x) = share * exp(gamma * (cosine - 1)) + (1 - share) * common words. Far from everything that was seen, all
@@ -152,9 +152,10 @@ def pack(vectors: Floats) -> bytes:
 
 def unpack(packed: bytes, count: int) -> Floats:
     """What `pack` kept, of length 1 again."""
-    rows = np.frombuffer(packed, dtype=np.int8).reshape(count, -1).astype(np.float32)
+    rows: Floats = np.frombuffer(packed, dtype=np.int8).reshape(count, -1).astype(np.float32)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, norms, out=rows, where=norms > 0)
+    np.divide(rows, norms, out=rows, where=norms > 0)
+    return rows
 
 
 def pack_and_unpack(vectors: Floats) -> Floats:

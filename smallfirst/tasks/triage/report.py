@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from smallfirst.evals.probe import wilson
 from smallfirst.learn.metrics import auroc
@@ -77,7 +78,7 @@ def measure(triage: Triage, rows: Sequence[Labelled]) -> TriageReport:
     )
 
 
-def _share(right: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Share:
+def _share(right: npt.NDArray[np.bool_]) -> Share:
     count, of = int(right.sum()), len(right)
     low, high = wilson(count, of) if of else (0.0, 1.0)
     return Share(count, of, low, high)
@@ -92,7 +93,7 @@ def _confusions(judged: Sequence[Judged], rows: Sequence[Labelled], beyond: str 
     return [(meant, said, count) for (meant, said), count in found.most_common()]
 
 
-def _by_label(right: Sequence[bool], rows: Sequence[Labelled]) -> dict[str, tuple[int, int]]:
+def _by_label(right: npt.NDArray[np.bool_], rows: Sequence[Labelled]) -> dict[str, tuple[int, int]]:
     every: Counter[str] = Counter()
     good: Counter[str] = Counter()
     for ok, row in zip(right, rows, strict=True):
