@@ -16,7 +16,7 @@ from rich.table import Table
 from smallfirst.cli.console import err, out
 from smallfirst.errors import DataError
 from smallfirst.tasks.triage.above import Gateway
-from smallfirst.tasks.triage.fit import Wanted, fit_triage, part
+from smallfirst.tasks.triage.fit import Wanted, fit_triage, part, without_copies
 from smallfirst.tasks.triage.model import Card, Triage, TriageModel, decode, encode
 from smallfirst.tasks.triage.report import TriageReport, measure
 from smallfirst.tasks.triage.rows import read_labelled
@@ -53,6 +53,7 @@ def triage() -> None:
 @click.option("--out-of-scope", metavar="LABEL", help="The label of texts that belong to none of the others.")
 @click.option("--where", metavar="FIELD=VALUE", help="Fit only on these records, such as split=train.")
 @click.option("--report-where", metavar="FIELD=VALUE", help="Report on these records; they are not looked at before.")
+@click.option("--drop-copies", is_flag=True, help="Leave texts out of training that stand in the report part too.")
 @click.option("--accuracy", default=0.97, show_default=True, help="To certify, of what is kept.")
 @click.option("--confidence", default=0.95, show_default=True)
 @click.option("--words-only", is_flag=True, help="Without sentence vectors: faster, smaller, less accurate.")
@@ -61,7 +62,8 @@ def triage() -> None:
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
 def fit(
     data: Path, text: str, label_field: str, several: bool, separator: str, out_of_scope: str | None,
-    where: str | None, report_where: str | None, accuracy: float, confidence: float, words_only: bool, seed: int,
+    where: str | None, report_where: str | None, drop_copies: bool, accuracy: float, confidence: float,
+    words_only: bool, seed: int,
     out_file: Path, as_json: bool,
 ) -> None:  # fmt: skip
     """Fit a model on labelled texts, certify what it may keep, and report on texts that it never saw.
@@ -74,6 +76,8 @@ def fit(
     kept_apart = None
     if report_where is not None:
         kept_apart = read_labelled(data, text, label_field, separator=split_by, where=_pair(report_where))
+        if drop_copies:
+            rows = without_copies(rows, kept_apart)
     embedder = None if words_only else best_embedder()
     if embedder is None and not words_only:
         err.print(

@@ -71,11 +71,20 @@ def part(rows: Sequence[Labelled], seed: int, report: Sequence[Labelled] | None 
         own = set(groups)
         both = next((row for row in report if row.group in own), None)
         if both is not None:
-            raise DataError(f"a text stands in the training and the report rows: {both.where}; take it out of one")
+            raise DataError(
+                f"a text stands in the training and the report rows: {both.where}; take it out of one, or say "
+                "--drop-copies to have such texts left out of training"
+            )
     shares = FRACTIONS if report is None else (FRACTIONS[0] + FRACTIONS[2], FRACTIONS[1])
     dealt = split(groups, seed=seed, fractions=shares)
     fit, proof, *rest = ([row for row in rows if row.group in part] for part in dealt)
     return Parts(fit, proof, list(report) if report is not None else rest[0])
+
+
+def without_copies(rows: Sequence[Labelled], report: Sequence[Labelled]) -> list[Labelled]:
+    """Rows whose text does not stand in `report`."""
+    apart = {row.group for row in report}
+    return [row for row in rows if row.group not in apart]
 
 
 def fit_triage(parts: Parts, wanted: Wanted, embedder: Embedder | None, told: Told = lambda *_: None) -> TriageModel:

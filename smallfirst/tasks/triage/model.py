@@ -1,11 +1,11 @@
 """A fitted triage model: texts -> labels, how likely they are right, and whether that is enough to keep them.
 
 Knows a kernel (how alike two texts are, by meaning and by words), one row of answers for each text it was fitted on,
-and the threshold that was certified. Does not know how it was fitted (fit.py), files, or who is asked when it is not sure.
+and the certified threshold. Does not know how it was fitted (fit.py), files, or who is asked where it is not sure.
 
-The score of a label is a kernel ridge regression (Saunders, Gammerman, Vovk 1998) of +1 for the label and -1 for the
-others: k(x) = share * exp(gamma * (cosine - 1)) + (1 - share) * common words. Far from everything that was seen, all
-scores are near 0: such a text is out of scope, not a guess.
+A label's score is a kernel ridge regression (Saunders, Gammerman, Vovk 1998) of +1 for it and -1 for the others, with
+k(x, y) = share * exp(gamma * (cosine - 1)) + (1 - share) * common words. Far from everything that was seen, all scores
+are near 0: such a text is out of scope, not a guess.
 """
 
 from __future__ import annotations
