@@ -45,6 +45,7 @@ class Gateway:
         try:
             reply = self._chat.ask(self._body(text, offered))
         except (OSError, http.client.HTTPException):
+            self._chat.close()  # the next text gets a fresh connection
             return None, "", 0.0
         who = reply.headers.get("x-smallfirst-model", self._model)
         cost = float(reply.headers.get("x-smallfirst-cost-usd", "0") or 0)
