@@ -22,7 +22,7 @@ STARTS_WITHIN_S = 30.0
 
 
 def listen(address: str) -> socket.socket:
-    """A bound socket for `host:port` (port 0: any). Raises SetupError when it is taken or makes no sense."""
+    """A listening socket for `host:port` (port 0: any). Raises SetupError when it is taken or makes no sense."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         raise SetupError(f"server.listen: {address!r} is not HOST:PORT")
@@ -31,6 +31,7 @@ def listen(address: str) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host.strip("[]"), int(port)))
+        bound.listen(BACKLOG)  # whoever calls as soon as the address is shown waits a moment instead of being refused
     except (OSError, OverflowError) as fault:
         bound.close()
         raise SetupError(f"can't listen on {address}: {fault}; choose another with --listen") from fault

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import signal
 from pathlib import Path
 
 import click
@@ -60,6 +61,7 @@ def serve(config: Path | None, address: str | None, ledger: Path | None) -> None
     host, port = bound.getsockname()[:2]
     banner(app, f"http://{host}:{port}")
     spare_the_collector()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn has finished its streams and says who asked it to
         make_server(app, settings.server).run(sockets=[bound])
     err.print("stopped; the ledger is written", style="dim")
