@@ -216,12 +216,15 @@ def _needs(request: ChatRequest) -> Needs:
     )
 
 
-_HEADER_DIALS = (b"max-quality-loss", b"max-cost-usd", b"max-latency-ms", b"data-class", b"session", b"tags")
-_PREFIX = b"x-smallfirst-"
+_HEADER_DIALS = {
+    b"x-smallfirst-" + name.replace("_", "-").encode(): name
+    for name in ("max_quality_loss", "max_cost_usd", "max_latency_ms", "data_class", "session", "tags")
+}
+"""Header -> the dial that it sets."""
 
 
 def _dials(body: DialsBody | None, headers: Mapping[bytes, bytes]) -> Dials:
-    given = {name: headers[_PREFIX + name] for name in _HEADER_DIALS if _PREFIX + name in headers}
+    given = {dial: headers[name] for name, dial in _HEADER_DIALS.items() if name in headers}
     if not given and body is None:
         return _NO_DIALS
     if given:
@@ -240,11 +243,11 @@ def _dials(body: DialsBody | None, headers: Mapping[bytes, bytes]) -> Dials:
 _NO_DIALS = Dials()
 
 
-def _with_headers(body: DialsBody | None, given: Mapping[bytes, bytes]) -> DialsBody:
+def _with_headers(body: DialsBody | None, given: Mapping[str, bytes]) -> DialsBody:
     """The body's dials, completed from headers; of a dial that both name, the body's stands."""
     raw: dict[str, Any] = {}
-    for name, value in given.items():
-        field, text = name.decode().replace("-", "_"), value.decode("latin-1").strip()
+    for field, value in given.items():
+        text = value.decode("latin-1").strip()
         raw[field] = [tag.strip() for tag in text.split(",") if tag.strip()] if field == "tags" else text
     if body is not None:
         said = {field: value for field, value in msgspec.structs.asdict(body).items() if value not in (None, [])}

@@ -16,7 +16,7 @@ import msgspec
 from smallfirst.core import Outcome, Permit, Status, ToolCall, Usage
 from smallfirst.models import wire
 from smallfirst.models.faults import failed
-from smallfirst.models.sender import Call
+from smallfirst.models.sender import Call, Write
 from smallfirst.models.sse import Framer, ended, stopped
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -126,6 +126,10 @@ class ScriptedStream:
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._blocks
+
+    async def pour(self, write: Write) -> None:
+        async for block in self._blocks:
+            await write(block)
 
     async def aclose(self) -> None:
         await self._blocks.aclose()

@@ -109,15 +109,17 @@ def configured(tmp_path: Path) -> Iterator[Callable[..., Path]]:
 
         def make(sections: str = "", **scripts: Script) -> Path:
             ups = {name: stack.enter_context(ScriptedUpstream(script)) for name, script in scripts.items()}
-            tiers = dict(zip(scripts, ("slm", "frontier") if len(ups) == 2 else ("slm", "mid", "frontier"), strict=False))
+            tiers = dict(
+                zip(scripts, ("slm", "frontier") if len(ups) == 2 else ("slm", "mid", "frontier"), strict=False)
+            )
             providers = {f"at-{name}": {"url": up.url, "location": "premises"} for name, up in ups.items()}
             price = {"input_per_m": 1.0, "output_per_m": 2.0}
             models = {name: {"provider": f"at-{name}", "cost": price, "timeout_s": 20} for name in ups}
             file = tmp_path / "smallfirst.yaml"
             listed = [{tier: [name]} for name, tier in tiers.items()]
-            file.write_text(
-                f"providers: {json.dumps(providers)}\nmodels: {json.dumps(models)}\ntiers: {json.dumps(listed)}\n{sections}"
-            )
+            parts = {"providers": providers, "models": models, "tiers": listed}
+            lines = [f"{name}: {json.dumps(part)}" for name, part in parts.items()]
+            file.write_text("\n".join([*lines, sections, ""]))
             return file
 
         yield make

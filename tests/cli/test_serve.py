@@ -101,7 +101,7 @@ def test_rubbish_leaves_it_alive(serve, configured):
         b"GET / HTTP/1.1\r\n" + b"X: " + b"y" * 100_000 + b"\r\n\r\n",
         b"\x00" * 5000,
         post + b"99999999999999999999\r\n\r\n",
-        post + b"7\r\n\r\n{\"a\": \xff",
+        post + b'7\r\n\r\n{"a": \xff',
         post + b"3\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         post + b"100\r\n\r\n{",  # and then it goes away
     ):
@@ -167,7 +167,9 @@ def test_what_does_not_finish_in_time_is_cut_off_and_written_down(serve, configu
     up = serve("--config", configured("server: {drain_s: 1}", only=stuck))
     with socket.create_connection(("127.0.0.1", up.port), 20) as sock:
         body = json.dumps(FINE).encode()
-        sock.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        sock.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+        )
         assert asked.wait(20)
         assert up.stop() == 0
     assert up.requests() == 1

@@ -80,7 +80,9 @@ def test_report_from_what_a_gateway_wrote(smallfirst, serve, configured):
 
 
 def test_estimate_computes_and_doubts_the_quoted_figure(smallfirst):
-    ran = smallfirst("estimate", "--queries", "10e6", "--mix", "80/15/5", "--prices", "slm=0.001,mid=0.005,frontier=0.03")
+    ran = smallfirst(
+        "estimate", "--queries", "10e6", "--mix", "80/15/5", "--prices", "slm=0.001,mid=0.005,frontier=0.03"
+    )
     assert ran.returncode == 0
     assert "$300,000 a month, $3,600,000 a year" in ran.stdout
     assert "$30,500" in ran.stdout
