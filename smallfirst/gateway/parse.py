@@ -153,7 +153,7 @@ def parse_chat(body: bytes, headers: Mapping[bytes, bytes], request_id: str, *, 
         asked=request.model,
         text=_user_text(request.messages),
         fields=fields,
-        needs=_needs(request),
+        needs=_needs(request, fields),
         stream=bool(request.stream),
         include_usage=bool(options and options.include_usage),
         dials=dials,
@@ -192,8 +192,13 @@ def _user_text(messages: list[Message]) -> str:
     return ""
 
 
-def _needs(request: ChatRequest) -> Needs:
-    chars, images = 0, 0
+_BESIDE = ("tools", "functions", "response_format")
+"""Fields beside the messages that models read as part of the prompt."""
+
+
+def _needs(request: ChatRequest, fields: Mapping[str, Raw]) -> Needs:
+    chars = sum(len(bytes(fields[name])) for name in _BESIDE if name in fields)
+    images = 0
     for message in request.messages:
         content = message.content
         if isinstance(content, str):
@@ -205,7 +210,7 @@ def _needs(request: ChatRequest) -> Needs:
             chars += len(call.function.arguments)
     form = request.response_format.type if request.response_format else "text"
     return Needs(
-        tools=bool(request.tools),
+        tools=bool(request.tools) or "functions" in fields,
         json_object=form == "json_object",
         json_schema=form == "json_schema",
         vision=images > 0,

@@ -102,7 +102,7 @@ class HttpStream:
 
     def __init__(self, sender: HttpSender, call: Call, permit: Permit) -> None:
         self._sender, self._call, self._permit = sender, call, permit
-        self._framer = Framer(strip=call.logprobs, text=call.text)
+        self._framer = Framer(strip=call.logprobs, text=call.text, n=call.query.needs.n)
         self._body: Body | None = None
         self._started = 0
         self._first: int | None = None

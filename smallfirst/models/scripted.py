@@ -104,7 +104,7 @@ class ScriptedStream:
 
     def __init__(self, sender: ScriptedSender, call: Call, permit: Permit) -> None:
         self._sender, self._call, self._permit = sender, call, permit
-        self._framer = Framer(strip=call.logprobs, text=True)
+        self._framer = Framer(strip=call.logprobs, text=True, n=call.query.needs.n)
         self._started = 0
         self._first: int | None = None
         self._outcome: Outcome | None = None

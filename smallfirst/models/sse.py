@@ -56,13 +56,18 @@ _chunk = msgspec.json.Decoder(Chunk)
 
 
 class Framer:
-    """One stream. `strip`: log-probabilities are read and taken out; `text`: text and tool calls are gathered."""
+    """One stream of `n` choices.
+
+    `strip`: log-probabilities are read and taken out; `text`: text and tool calls are gathered.
+    """
 
     __slots__ = (
         "_after",
         "_before",
         "_buffer",
         "_calls",
+        "_finished",
+        "_n",
         "_parse_all",
         "_strip",
         "_text",
@@ -78,7 +83,8 @@ class Framer:
         "usage",
     )
 
-    def __init__(self, *, strip: bool = False, text: bool = False) -> None:
+    def __init__(self, *, strip: bool = False, text: bool = False, n: int = 1) -> None:
+        self._n, self._finished = n, 0
         self._buffer = b""
         self._before = self._after = _NEVER
         self._strip, self._text = strip, text
@@ -97,8 +103,8 @@ class Framer:
 
     @property
     def complete(self) -> bool:
-        """Whether the answer came to its end."""
-        return not self.broken and self.error is None and (self.done or self.finish is not None)
+        """Whether the answer came to its end: of each choice, where the upstream does not say that it is done."""
+        return not self.broken and self.error is None and (self.done or self._finished >= self._n)
 
     @property
     def text(self) -> str:
@@ -227,7 +233,7 @@ class Framer:
         if self._strip and any(choice.logprobs is not None for choice in chunk.choices):
             event = b"data: " + strip_logprobs(payload) + b"\n\n"
         if withheld:
-            self.tail.append(event)
+            self.tail.append(event if event.count(b"\n") == 2 else b"data: " + payload.replace(b"\n", b" ") + b"\n\n")
             return b""
         return event
 
@@ -241,6 +247,7 @@ class Framer:
             first = choice.index == 0
             if choice.finish_reason is not None:
                 withheld = True
+                self._finished += 1
                 if first:
                     self.finish = choice.finish_reason
             if choice.logprobs is not None and first:
