@@ -147,7 +147,7 @@ def warnings(app: App) -> list[str]:
 
 
 def _calls(url: str) -> Text:
-    body = '{"model": "auto", "messages": [{"role": "user", "content": "What is the capital of France?"}]}'
+    body = '{"model": "auto", "messages": [{"role": "user", "content": "Name the capital of France."}]}'
     return Text(
         f"""
 curl -i {url}/v1/chat/completions -H 'content-type: application/json' \\

@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import os
 import time
-from collections.abc import Callable, Coroutine, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any
 
 import msgspec
@@ -68,8 +68,11 @@ def _too_large(settings: ServerSettings) -> TooLarge:
 class ChatHandler:
     """Serves chat completions from an engine."""
 
-    def __init__(self, engine: Engine, keys: Keys, settings: ServerSettings) -> None:
-        self._engine, self._keys, self._settings = engine, keys, settings
+    def __init__(
+        self, engine: Engine, keys: Keys, settings: ServerSettings, loaded: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """`loaded` is awaited before the first request is served: where nobody can answer until a model has loaded."""
+        self._engine, self._keys, self._settings, self._loaded = engine, keys, settings, loaded
         self._attendant = Attendant(settings.body_timeout_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,6 +101,9 @@ class ChatHandler:
             query = msgspec.structs.replace(query, key_id=key.name)
         exchange = self._engine.exchange(query, key)
         guest.ask(exchange)
+        if self._loaded is not None:
+            await self._loaded()
+            self._loaded = None
         if query.stream:
             await StreamReply(exchange, query, send, self._settings.keep_alive_s).run()
         else:

@@ -202,9 +202,8 @@ def children(pid: int) -> list[int]:
 def test_nothing_configured_answers_with_the_demonstration_and_leaves_nobody_behind(serve, weights):
     up = serve()
     assert "is a demonstration" in up.said
-    while get(up, "/ready")[0] != 200:
-        time.sleep(0.05)
-    raw = up.ask("What is the capital of France?", max_tokens=16, temperature=0)
+    raw = up.ask("What is the capital of France?", max_tokens=16)  # at once: it waits until the model has loaded
+    assert get(up, "/ready")[0] == 200
     assert raw.parse().choices[0].message.content
     assert raw.headers["x-smallfirst-reason"] == "demonstration"
     stream = up.client.chat.completions.with_raw_response.create(**FINE, stream=True, max_tokens=8)
