@@ -198,6 +198,15 @@ def test_one_clean_error_when_every_model_fails(stage: Any, broken: Wire, status
     assert up.entries[0].status == status
 
 
+def test_a_model_that_takes_too_long_is_handed_up_and_the_last_one_is_a_504(stage: Any) -> None:
+    up = stage(small=lambda _: Wire(steps=("stall",)), large=lambda _: "fine")
+    assert header(up.ask(), "model") == "large"
+    assert up.entries[0].attempts[0].outcome.status is Status.timed_out
+    with pytest.raises(openai.InternalServerError) as caught:
+        up.ask(model="small")
+    assert (caught.value.status_code, caught.value.code) == (504, "upstream_timeout")
+
+
 def test_a_lone_replica_is_tried_twice(stage: Any) -> None:
     answers = iter([fault(500), GOOD])
     up = stage(only=lambda _: next(answers))
