@@ -34,7 +34,6 @@ MAX_EVENT = 4 * 1024 * 1024
 _QUOTE, _NEWLINE = 0x22, 0x0A
 _BURST = 500
 """Bytes at hand above which it pays to look for many events at once."""
-_NEVER = b"\x00"
 _NULL = re.compile(rb'"finish_reason": ?null')
 _MORE = re.compile(rb'"(?:usage|error)":(?! ?null)')
 
@@ -86,7 +85,7 @@ class Framer:
     def __init__(self, *, strip: bool = False, text: bool = False, n: int = 1) -> None:
         self._n, self._finished = n, 0
         self._buffer = b""
-        self._before = self._after = _NEVER
+        self._before = self._after = b""  # what stood around the last plain event's words; empty: there was none
         self._strip, self._text = strip, text
         self._parse_all = strip or text
         self._texts: list[str] = []
@@ -120,7 +119,9 @@ class Framer:
             return b""
         if self._buffer:
             data = self._buffer + data
-        elif data.startswith(self._before) and data.endswith(self._after):  # one plain event, the usual case
+        elif (
+            self._after and data.startswith(self._before) and data.endswith(self._after)
+        ):  # one plain event, the usual case
             words = data[len(self._before) : len(data) - len(self._after)]
             if words and b'"' not in words and b"\n" not in words and b"\r" not in words:
                 self.tokens += 1
@@ -146,7 +147,7 @@ class Framer:
                 start = at = at + 1
                 continue
             end += 2
-            if len(data) - at > _BURST and (last := self._run(data, at)) > at:
+            if self._after and len(data) - at > _BURST and (last := self._run(data, at)) > at:
                 at = last
                 continue
             if not self._plain(data, at, end):
@@ -181,7 +182,9 @@ class Framer:
     def _plain(self, data: bytes, at: int, end: int) -> bool:
         """Whether data[at:end] is content and nothing else; if so, it is counted."""
         before, after = self._before, self._after
-        if data.startswith(before, at) and data.endswith(after, at, end):  # as the last one, but for its words
+        if (
+            after and data.startswith(before, at) and data.endswith(after, at, end)
+        ):  # as the last one, but for its words
             words, rest = at + len(before), end - len(after)
             if words < rest and data.find(b'"', words, rest) < 0:
                 self.tokens += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -120,6 +121,14 @@ def test_rubbish_never_raises_and_is_never_complete_by_accident(data, places) ->
 
 
 @given(st.text(max_size=60))
+@pytest.mark.parametrize("parsed", [False, True])
+@pytest.mark.parametrize("data", [b"\x00a\x00", b"\x00", b"\x00\n\n\x00words\x00\n\n\x00", b"\x00a\x00\n\n"])
+def test_zeros_are_no_event(data, parsed) -> None:
+    framer = Framer(text=parsed)
+    assert framer.feed(data) == b""
+    assert framer.tokens == 0
+
+
 def test_no_content_passes_for_an_end(text) -> None:
     out, framer = run([event(chunk({"content": text}), compact=True), event(chunk({"content": text}), compact=False)])
     assert framer.tail == []
