@@ -172,6 +172,10 @@ def test_what_does_not_finish_in_time_is_cut_off_and_written_down(serve, configu
         )
         assert asked.wait(20)
         assert up.stop() == 0
+        reply = sock.recv(65536)
+    assert reply.startswith(b"HTTP/1.1 503")
+    assert json.loads(reply.split(b"\r\n\r\n")[1])["error"]["code"] == "stopping"
+    assert "Traceback" not in up.said
     assert up.requests() == 1
 
 
