@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from click.testing import CliRunner
 from conftest import jsonl
 
-from smallfirst.cli.main import VERBS
+from smallfirst.cli.main import VERBS, cli
 from smallfirst.core import Usage
 from smallfirst.models.loopback import fault
 from smallfirst.models.scripted import Reply
@@ -16,11 +17,11 @@ GOOD = Reply(text="Rome.", usage=Usage(9, 2), logprobs=(-0.1,))
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_explains_itself(smallfirst, verb):
-    ran = smallfirst(verb, "--help")
-    assert ran.returncode == 0
-    assert ran.stdout.startswith(f"Usage: smallfirst {verb}") or "Usage:" in ran.stdout
-    assert ran.stderr == ""
+def test_every_verb_explains_itself(verb):
+    """In this process: a start of Python for each is all that a process of its own would add."""
+    ran = CliRunner().invoke(cli, [verb, "--help"])
+    assert ran.exit_code == 0
+    assert f"Usage: cli {verb} " in ran.output
 
 
 def test_an_unknown_verb_and_no_verb(smallfirst):
