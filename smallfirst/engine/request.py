@@ -166,6 +166,7 @@ class Exchange:
             max_quality_loss=dials.max_quality_loss,
             format=needs.tools or needs.json_object or needs.json_schema,
             demonstration=self.engine.demonstration,
+            query=self.query,
         )
 
     def _expected_cost(self, model: str) -> int:
