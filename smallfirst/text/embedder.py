@@ -64,12 +64,6 @@ class MiniLM:
 
     def embed(self, texts: Sequence[str], told: Callable[[int], None] | None = None) -> Vectors:
         """See Embedder. An empty text gives zeros: it is like nothing."""
-        windows: list[list[int]] = []
-        owners: list[int] = []
-        for at, encoded in enumerate(self._tokens.encode_batch(list(texts), add_special_tokens=False)):
-            for window in _windows(encoded.ids):
-                windows.append(window)
-                owners.append(at)
         vectors: Vectors = np.zeros((len(texts), DIMENSIONS), dtype=np.float32)
         for at, encoded in enumerate(self._tokens.encode_batch(list(texts), add_special_tokens=False)):
             for window in _windows(encoded.ids):
