@@ -93,9 +93,10 @@ def fit_ladder(
 ) -> Ladder:
     """Fit a ladder on these rows of a board (default: all); the board's last model is the top.
 
-    `asks`: which models each step asks together; default one step that asks all below the top. `words`: from `fit_words`
-    on the same rows, where several ladders share them. Copies of a prompt stay in one fold. The same arguments give the same bytes. Raises DataError where a model is unknown, asked twice or the
-    top, where costs or prompts are too few to fit on.
+    `asks`: which models each step asks together; default one step that asks all below the top. `words`: from
+    `fit_words` on the same rows, where several ladders share them. Copies of a prompt stay in one fold. The same
+    arguments give the same bytes. Raises DataError where a model is unknown, asked twice or the top, where the top
+    model's calls cost nothing, or where rows are too few to fit on.
     """
     path = path or Path()
     chosen = board if rows is None else board.rows(np.asarray(rows))
@@ -110,7 +111,9 @@ def fit_ladder(
     return _Fit(chosen, plan, path, seed).ladder(words or fit_words(chosen, path=path, seed=seed))
 
 
-def fit_words(board: Board, rows: Sequence[int] | Ints | None = None, *, path: Path | None = None, seed: int = 0) -> Words:
+def fit_words(
+    board: Board, rows: Sequence[int] | Ints | None = None, *, path: Path | None = None, seed: int = 0
+) -> Words:
     """Heads for every model of the board on at most `path.head_rows` of these rows, drawn by group."""
     path, board = path or Path(), board if rows is None else board.rows(np.asarray(rows))
     if not path.words:
