@@ -33,8 +33,9 @@ from smallfirst.calibrate.walk import walk
 from smallfirst.evals.ladder import Climbed, climb
 from smallfirst.evals.mix import BOARDS, load_board, study_split
 from smallfirst.learn.board import Board
+from smallfirst.learn.courses import looks
 from smallfirst.learn.ladder import Path as Recipe
-from smallfirst.learn.ladder import Words, fit_ladder, fit_words, looks
+from smallfirst.learn.ladder import Words, fit_ladder, fit_words
 from smallfirst.learn.metrics import auroc, auroc_within, brier, calibration_error
 from smallfirst.learn.verifier import chance_values, logistics
 from smallfirst.policy.ladder import Ladder, Reader
