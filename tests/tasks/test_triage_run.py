@@ -91,8 +91,8 @@ def test_records_and_their_mistakes(tmp_path) -> None:
     file.write_text("{")
     with pytest.raises(DataError, match="line 1"):
         list(read_inputs(file, "text", None))
+    (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no file in it"):
-        (tmp_path / "empty").mkdir()
         list(read_inputs(tmp_path / "empty", "text", None))
 
 
