@@ -31,6 +31,7 @@ VERBS = {
     "models": ("smallfirst.cli.models_cmd:models", "List models and presets; fetch weights."),
     "config": ("smallfirst.cli.config_cmd:config", "Check, explain and start a configuration file."),
     "router": ("smallfirst.cli.router_cmd:router", "Train and inspect the classifier."),
+    "triage": ("smallfirst.cli.triage_cmd:triage", "Label documents locally; hand up what is not sure."),
     "recorded": ("smallfirst.cli.recorded_cmd:recorded", "Serve what models answered in recorded data."),
 }
 
