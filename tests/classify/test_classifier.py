@@ -191,8 +191,3 @@ def test_explain_model_names_what_moved_its_chance() -> None:
     assert len(lines) == 4
     assert any("'$'" in line and "worse" in line for line in lines)
     assert CLASSIFIER.explain_model(ask(PROOF), Probe("m", "d", 0, {})) == ()
-
-
-def test_the_shipped_bytes_are_what_the_code_would_write() -> None:
-    """Otherwise training again could not give the same file, and every probe's digest would be another."""
-    assert encode(decode(SHIPPED)) == SHIPPED
