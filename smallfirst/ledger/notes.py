@@ -203,7 +203,8 @@ def read_detectors(conn: sqlite3.Connection, certificate_id: str) -> list[Detect
 
 def read_audits(conn: sqlite3.Connection, since_us: int = 0) -> list[Audit]:
     """Every audit since then, oldest first. Raises LedgerError."""
-    return [Audit(*row[:4], bool(row[4]), *row[5:-1], bool(row[-1])) for row in _all(conn, _AUDITS, (since_us,))]
+    found = _all(conn, _AUDITS, (since_us,))
+    return [Audit(*(bool(v) if n in (4, len(row) - 1) else v for n, v in enumerate(row))) for row in found]
 
 
 def spent_on_audits(conn: sqlite3.Connection, since_us: int) -> int:
