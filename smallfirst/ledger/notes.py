@@ -203,8 +203,9 @@ def read_detectors(conn: sqlite3.Connection, certificate_id: str) -> list[Detect
 
 def read_audits(conn: sqlite3.Connection, since_us: int = 0) -> list[Audit]:
     """Every audit since then, oldest first. Raises LedgerError."""
-    found = _all(conn, _AUDITS, (since_us,))
-    return [Audit(*(bool(v) if n in (4, len(row) - 1) else v for n, v in enumerate(row))) for row in found]
+    fields = Audit.__struct_fields__
+    rows = (dict(zip(fields, row, strict=True)) for row in _all(conn, _AUDITS, (since_us,)))
+    return [msgspec.convert(row, Audit, strict=False) for row in rows]
 
 
 def spent_on_audits(conn: sqlite3.Connection, since_us: int) -> int:
