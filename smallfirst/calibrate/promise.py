@@ -22,7 +22,7 @@ class Promise(msgspec.Struct, frozen=True):
     @property
     def delta(self) -> float:
         """The chance of a wrong certificate that is accepted."""
-        return 1.0 - self.confidence
+        return round(1.0 - self.confidence, 12)
 
     def check(self) -> None:
         """Raises DataError for a promise that can't be one."""

@@ -98,7 +98,7 @@ def walk(
     """
     promise.check()
     s, f = np.asarray(served, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
-    _check_path(s, f, settings)
+    check_path(s, f, settings)
     epsilon, delta = promise.max_quality_loss, promise.delta / walks
     units = make_units(s, f, epsilon=epsilon, groups=groups, weights=weights, design=design)
     fewest = fewest_units(units, epsilon, delta, bets)
@@ -194,7 +194,8 @@ def _rows_needed(mean: float, spread: float, count: int, delta: float) -> int | 
     return math.ceil(count * (reach * spread / mean) ** 2)
 
 
-def _check_path(s: npt.NDArray[np.float64], f: npt.NDArray[np.float64], settings: Sequence[float]) -> None:
+def check_path(s: npt.NDArray[np.float64], f: npt.NDArray[np.float64], settings: Sequence[float]) -> None:
+    """Raises DataError for scores (k, n) and (n,) that are no path from always-frontier, at ascending settings."""
     if s.ndim != 2 or f.ndim != 1 or s.shape[1:] != f.shape:
         raise DataError(f"served has shape {s.shape}, baseline {f.shape}: (rungs, rows) beside (rows,) is needed")
     if len(settings) != len(s):
