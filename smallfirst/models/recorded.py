@@ -12,8 +12,9 @@ from typing import Literal
 
 import msgspec
 
-NO_ANSWER = "No final answer was given."
-"""Rendering of an answer from which the data's authors could not read any final answer."""
+NO_ANSWER = "There is no final answer that could be read from what this model wrote."
+"""Rendering of an answer from which the data's authors could not read any final answer. Too long to read as a label:
+two models without an answer do not agree."""
 
 Style = Literal["json", "choice"]
 """How a final answer is written out: `json` is {"answer": "42"}, `choice` is The answer is (C)."""
