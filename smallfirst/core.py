@@ -218,6 +218,7 @@ class Query(msgspec.Struct, frozen=True):
     key_id: str | None = None
     response_schema: Schema | None = None  # from response_format json_schema
     tools: tuple[Schema, ...] = ()  # each function's parameters
+    turns: int = 0  # earlier answers in the conversation
 
 
 class Edit(msgspec.Struct, frozen=True):

@@ -34,12 +34,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from typing import TYPE_CHECKING
+
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from smallfirst.calibrate.certificate import ALL
 from smallfirst.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 STAKES = (0.05, 0.1, 0.2, 0.4, 0.8)
 """l. Best against a drift of mean x is about mean / variance: 0.1 for a few per cent, 0.8 where all goes wrong."""
@@ -130,6 +134,8 @@ def step(state: Evidence, excess: float, threshold: float) -> Evidence:
 
 def first_alarms(excess: npt.NDArray[np.float64], threshold: float) -> npt.NDArray[np.intp]:
     """(R,): for R streams `excess` (n, R) the audit, counted from 1, that sounds the alarm; 0 where none does."""
+    import numpy as np  # noqa: PLC0415 - the gateway watches one audit at a time, and starts without it
+
     count, streams = excess.shape
     stakes, wealth = np.array(STAKES)[:, None], np.zeros((len(STAKES), streams))
     alarm = np.zeros(streams, dtype=np.intp)

@@ -5,9 +5,14 @@ Knows numbers. Does not know models, prompts or files.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from smallfirst.errors import DataError
+
+Slicing = Literal["alone", "joint", "common"]
+"""How slices share the level and the rungs (calibrate/walk.py)."""
 
 
 class Promise(msgspec.Struct, frozen=True):

@@ -19,7 +19,6 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from statistics import NormalDist
-from typing import Literal
 
 import msgspec
 import numpy as np
@@ -27,11 +26,10 @@ import numpy.typing as npt
 
 from smallfirst.calibrate.betting import STANDARD, Bets, fewest_units, p_values
 from smallfirst.calibrate.comparison import z_p_values, z_parts
-from smallfirst.calibrate.promise import Design, Promise
+from smallfirst.calibrate.promise import Design, Promise, Slicing
 from smallfirst.calibrate.units import Units, make_units
 from smallfirst.errors import DataError
 
-Slicing = Literal["alone", "joint", "common"]
 
 _POWER = 0.8416212335729143
 """The 80% quantile of the normal law: rows are planned so that four in five tests succeed."""

@@ -91,6 +91,8 @@ class Facts(msgspec.Struct, frozen=True):
     max_quality_loss: float | None = None
     format: bool = True  # the request asks for a format (JSON, a schema, tools) that an answer can break
     demonstration: frozenset[str] = frozenset()  # models that are there only to show the machinery
+    tags: tuple[str, ...] = ()  # what the caller calls the request
+    turns: int = 0  # earlier answers in the conversation
 
 
 class Policy(Protocol):
