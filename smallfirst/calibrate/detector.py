@@ -33,7 +33,6 @@ differ a weight of at most 1, and rows that agree (x = -eps f) theirs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-
 from typing import TYPE_CHECKING
 
 import msgspec

@@ -30,7 +30,6 @@ from smallfirst.calibrate.promise import Design, Promise, Slicing
 from smallfirst.calibrate.units import Units, make_units
 from smallfirst.errors import DataError
 
-
 _POWER = 0.8416212335729143
 """The 80% quantile of the normal law: rows are planned so that four in five tests succeed."""
 
