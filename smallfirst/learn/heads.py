@@ -54,6 +54,21 @@ def fit_heads(
     arguments give the same bytes. Raises DataError where shapes differ, a score is outside 0..1, or too little is
     labelled.
     """
+    return fit_heads_twice(texts, scores, models, groups, seed, recipe)[0]
+
+
+def fit_heads_twice(
+    texts: Sequence[str],
+    scores: Array,
+    models: Sequence[str],
+    groups: Sequence[str],
+    seed: int,
+    recipe: HeadRecipe | None = None,
+) -> tuple[Heads, Array]:
+    """(heads, (n, m) log-odds from fits that did not see the row's fold): what else is fitted on top needs the latter.
+
+    Arguments and errors as `fit_heads`; the folds are `fold_of(groups, recipe.folds)`.
+    """
     recipe = recipe or HeadRecipe()
     _check(texts, scores, models, groups)
     shown = [features_of(text) for text in texts]
@@ -78,7 +93,8 @@ def fit_heads(
         )
         for m, (model, (slope, offset)) in enumerate(zip(models, lines, strict=True))
     ]
-    return Heads(HeadsFile(FORMAT, factors, make_prior(heads, recipe), heads))
+    outside = np.column_stack([slope * logits[:, m] + offset for m, (slope, offset) in enumerate(lines)])
+    return Heads(HeadsFile(FORMAT, factors, make_prior(heads, recipe), heads)), outside
 
 
 def _check(texts: Sequence[str], scores: Array, models: Sequence[str], groups: Sequence[str]) -> None:

@@ -1,0 +1,344 @@
+"""Fits a ladder: from a board of outcomes to the path of policies, in one scalar.
+
+Knows the order of the fits: words, evidence step by step, what weighs it (out of fold, so that what comes later is
+fitted on honest predictions), and backwards from the last step what going on is expected to cost. Does not know where
+a board comes from, and proves nothing: rows that a ladder was fitted on can't certify it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from smallfirst.classify.heads import encode_heads
+from smallfirst.errors import DataError
+from smallfirst.learn.board import Board
+from smallfirst.learn.fit import fold_of
+from smallfirst.learn.heads import HeadRecipe, fit_heads_twice
+from smallfirst.learn.verifier import (
+    Array,
+    Recipe,
+    dreads,
+    fan_values,
+    fit_ahead,
+    fit_gap,
+    fit_leading,
+    fit_price,
+    fit_right,
+    gap_values,
+    linear_values,
+    outside,
+    price_values,
+)
+from smallfirst.policy.ladder import FORMAT, Expected, Ladder, Step, look
+from smallfirst.verify.combiner import Fan
+from smallfirst.verify.evidence import about
+
+Ints = NDArray[np.int64]
+
+LEAST_ROWS = 100
+"""Rows below which nothing is fitted: with fewer, every choice is noise."""
+
+
+class Path(msgspec.Struct, frozen=True):
+    """How a ladder is fitted; chosen by hand."""
+
+    rungs: int = 60
+    grid: int = 160  # settings tried, from which the rungs are picked
+    least: float = 1e-4  # the smallest setting after 0
+    most: float = 4.0
+    softness: float = 0.02
+    hold_ahead: float = 300.0  # ridge, in rows
+    folds: int = 4
+    words: bool = True  # heads on the query's words
+    head_rows: int = 4000  # heads are fitted on at most so many rows, drawn by group
+    recipe: Recipe = Recipe()
+
+
+class Weights(msgspec.Struct, frozen=True):
+    """What is known after a step, for n rows: lead (n,) column or -1, gap (n,), dear (n,), ahead (r, n) or None."""
+
+    lead: Ints
+    gap: Array
+    dear: Array
+    ahead: Array | None
+
+
+class Courses(msgspec.Struct, frozen=True):
+    """Where each row ends at each rung: after which step (r, n), and whether the top model answers (r, n)."""
+
+    ends: Ints
+    top: NDArray[np.bool_]
+
+
+def fit_ladder(
+    board: Board,
+    rows: Sequence[int] | Ints | None = None,
+    *,
+    asks: Sequence[Sequence[str]] | None = None,
+    seed: int = 0,
+    path: Path | None = None,
+) -> Ladder:
+    """Fit a ladder on these rows of a board (default: all); the board's last model is the top.
+
+    `asks`: which models each step asks together; default one step that asks all below the top. Copies of a prompt stay
+    in one fold. The same arguments give the same bytes. Raises DataError where a model is unknown, asked twice or the
+    top, where costs or prompts are too few to fit on.
+    """
+    path = path or Path()
+    chosen = board if rows is None else board.rows(np.asarray(rows))
+    plan = _plan(chosen, asks)
+    if len(chosen) < LEAST_ROWS:
+        raise DataError(f"{len(chosen)} rows are too few to fit a ladder on: at least {LEAST_ROWS} are needed")
+    top = chosen.column(chosen.models[-1])
+    if (chosen.costs[:, top] <= 0).any():
+        raise DataError(f"{chosen.models[-1]} has calls that cost nothing: a ladder saves the top model's cost; set its price")
+    return _Fit(chosen, plan, path, seed).ladder()
+
+
+def _plan(board: Board, asks: Sequence[Sequence[str]] | None) -> tuple[tuple[str, ...], ...]:
+    plan = (board.models[:-1],) if asks is None else tuple(tuple(step) for step in asks)
+    named = [model for step in plan for model in step]
+    for model in named:
+        board.column(model)
+    if len(set(named)) < len(named):
+        raise DataError(f"a model is asked twice: {', '.join(named)}")
+    if board.models[-1] in named:
+        raise DataError(f"{board.models[-1]} is the top model: no step asks it, every step may hand up to it")
+    if not plan or not all(plan):
+        raise DataError("a ladder needs at least one step, and every step a model to ask")
+    return plan
+
+
+class _Fit:
+    """One fit, step by step; `ladder` reads like the order of the work."""
+
+    def __init__(self, board: Board, plan: tuple[tuple[str, ...], ...], path: Path, seed: int) -> None:
+        self.board, self.plan, self.path, self.seed = board, plan, path, seed
+        self.groups = [hashlib.sha256(group.encode()).hexdigest() for group in board.groups]
+        self.fold = fold_of(self.groups, path.folds)
+        self.top = board.scores[:, -1]
+        self.mean = float(board.costs[:, -1].mean())
+        self.costs = board.costs / self.mean
+
+    def ladder(self) -> Ladder:
+        heads, logits = self._words()
+        query = abouts(self.board, logits)
+        grid = np.r_[0.0, np.geomspace(self.path.least, self.path.most, self.path.grid)]
+        steps, honest = self._steps(query)
+        fans = self._backwards(steps, honest, query, grid)
+        expected = self._expected(honest, grid)
+        kept = pick(np.array([one.cost for one in expected]), self.path.rungs)
+        return Ladder(
+            format=FORMAT,
+            models=(*(model for step in self.plan for model in step), self.board.models[-1]),
+            steps=tuple(
+                msgspec.structs.replace(step, ahead=None if fan is None else _thinned(fan, kept))
+                for step, fan in zip(steps, fans, strict=True)
+            ),
+            rungs=tuple(float(grid[i]) for i in kept),
+            expected=tuple(expected[i] for i in kept),
+            softness=self.path.softness,
+            heads=heads,
+            provenance={
+                "program": "learn/ladder.py",
+                "seed": str(self.seed),
+                "rows": str(len(self.board)),
+                "groups": str(len(set(self.board.groups))),
+                "slices": ", ".join(sorted(set(self.board.slices))),
+            },
+        )
+
+    def _words(self) -> tuple[bytes, Array]:
+        """(encoded heads, log-odds (n, m) of fits that did not see the row)."""
+        board, path = self.board, self.path
+        if not path.words:
+            return b"", np.zeros((len(board), 0))
+        rng = np.random.default_rng(self.seed)
+        order = rng.permutation(sorted(set(self.groups)))
+        some = set(order[: max(1, round(len(order) * min(1.0, path.head_rows / len(board))))].tolist())
+        used = np.array([group in some for group in self.groups])
+        at = np.flatnonzero(used)
+        heads, honest = fit_heads_twice(
+            [board.prompts[i] for i in at],
+            board.scores[at],
+            board.models,
+            [self.groups[i] for i in at],
+            self.seed,
+            HeadRecipe(folds=path.folds, holds=(100.0,)),
+        )
+        logits = np.array([heads.logits(prompt) if not used[i] else () for i, prompt in enumerate(board.prompts) if not used[i]])
+        found = np.zeros((len(board), len(board.models)))
+        found[at] = honest
+        if len(logits):
+            found[~used] = logits
+        return encode_heads(heads.file), found
+
+    def _steps(self, query: Sequence[Sequence[float]]) -> tuple[list[Step], list[Weights]]:
+        """Each step with its weights fitted on all rows, and beside it what fits say that did not see the row."""
+        steps: list[Step] = []
+        honest: list[Weights] = []
+        asked: tuple[str, ...] = ()
+        for asks in ((), *self.plan):
+            asked += asks
+            step, weights = self._step(asks, asked, query)
+            steps.append(step)
+            honest.append(weights)
+        return steps, honest
+
+    def _step(self, asks: tuple[str, ...], asked: tuple[str, ...], query: Sequence[Sequence[float]]) -> tuple[Step, Weights]:
+        recipe, seed, board = self.path.recipe, self.seed, self.board
+        trust = trusted(board, asked)
+        lead, table = looks(board, asked, trust, query)
+        cost = self.costs[:, -1]
+        dear = outside(
+            self.fold, lambda inside, left: price_values(fit_price(table[inside], cost[inside], recipe, seed), table[left])
+        )
+        price = fit_price(table, cost, recipe, seed)
+        if not asked:
+            step = Step(asks, asked, trust, price)
+            return step, Weights(lead, np.full(len(board), np.inf), dear, None)
+        served = _served(board.scores, lead)
+        gap = outside(
+            self.fold,
+            lambda inside, left: gap_values(
+                fit_gap(table[inside], self.top[inside], served[inside], recipe, seed), table[left]
+            ),
+        )
+        chance = outside(
+            self.fold, lambda inside, left: linear_values(fit_leading(table[inside], served[inside], recipe), table[left])
+        )
+        step = Step(
+            asks,
+            asked,
+            trust,
+            price,
+            gap=fit_gap(table, self.top, served, recipe, seed),
+            right=fit_right(table, served, chance, recipe),
+        )
+        return step, Weights(lead, gap, dear, None)
+
+    def _backwards(
+        self, steps: list[Step], honest: list[Weights], query: Sequence[Sequence[float]], grid: Array
+    ) -> list[Fan | None]:
+        """From the last step to the first: what going on costs in the end, fitted on honest predictions of it."""
+        fans: list[Fan | None] = [None] * len(steps)
+        for k in range(len(steps) - 2, -1, -1):
+            later = honest[k + 1]
+            paid = self.costs[:, [self.board.column(model) for model in steps[k + 1].asks]].sum(1)
+            worth = paid + np.minimum(stops(later, grid, self.path.softness), goings(later))
+            _, table = looks(self.board, steps[k].asked, steps[k].trust, query)
+            fan = fit_ahead(table, (worth / honest[k].dear).T, honest[k].dear, self.path.hold_ahead)
+            fans[k] = fan
+            honest[k] = msgspec.structs.replace(honest[k], ahead=fan_values(fan, table) * honest[k].dear)
+        return fans
+
+    def _expected(self, honest: list[Weights], grid: Array) -> list[Expected]:
+        courses = decide(honest, grid, self.path.softness)
+        scores, costs, calls = pays(self.board, courses, [w.lead for w in honest], self.plan)
+        top = self.top.mean()
+        loss = 1 - scores.mean(1) / top
+        spread = np.std(scores - (1 - loss)[:, None] * self.top, axis=1, ddof=1) / top / np.sqrt(len(self.board))
+        cost = costs.mean(1) / self.mean
+        rows = zip(loss, spread, cost, calls.mean(1), strict=True)
+        return [Expected(*(float(x) for x in row)) for row in rows]
+
+
+def abouts(board: Board, logits: Array) -> list[list[float]]:
+    """The query's part of the evidence of each row."""
+    rows = zip(board.prompts, board.tools, logits.tolist(), strict=True)
+    return [about(prompt, tools=tools, logits=words) for prompt, tools, words in rows]
+
+
+def looks(
+    board: Board, asked: Sequence[str], trust: Sequence[float], query: Sequence[Sequence[float]]
+) -> tuple[Ints, Array]:
+    """((n,) board column of the leading answer or -1, (n, f) evidence) once `asked` have answered.
+
+    By the very function that the gateway calls for a request.
+    """
+    columns = [board.column(model) for model in asked]
+    step = Step((), tuple(asked), tuple(trust), None)  # type: ignore[arg-type]
+    found = [look(step, line, [row[c] for c in columns]) for line, row in zip(query, board.seen, strict=True)]
+    lead = np.array([columns[at] if at >= 0 else -1 for at, _ in found], dtype=np.int64)
+    return lead, np.array([numbers for _, numbers in found])
+
+
+def trusted(board: Board, asked: Sequence[str]) -> tuple[float, ...]:
+    """How much each model's word counts where answers differ: its squared odds of being right, on these rows.
+
+    Squared, so that a clearly better model leads whatever the others say, and equals are counted.
+    """
+    means = [float(np.clip(board.scores[:, board.column(model)].mean(), 0.02, 0.98)) for model in asked]
+    return tuple((mean / (1 - mean)) ** 2 for mean in means)
+
+
+def stops(weights: Weights, rates: Array, softness: float) -> Array:
+    """(r, n): what stopping costs at each rate; infinite at rate 0 and where nothing can be served."""
+    dread = np.where((weights.lead >= 0) & np.isfinite(weights.gap), dreads(np.where(np.isfinite(weights.gap), weights.gap, 0.0), softness), np.inf)
+    with np.errstate(divide="ignore"):
+        return np.where(rates[:, None] > 0, dread / rates[:, None], np.inf)
+
+
+def goings(weights: Weights) -> Array:
+    """(r, n) or (1, n): the cheaper of asking the top model and going on."""
+    return weights.dear[None, :] if weights.ahead is None else np.minimum(weights.dear[None, :], weights.ahead)
+
+
+def decide(weights: Sequence[Weights], rates: Array, softness: float) -> Courses:
+    """What policy/certified.py does at each rate with each row, for all rows at once."""
+    size = (len(rates), len(weights[0].dear))
+    ends, top, alive = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=bool), np.ones(size, dtype=bool)
+    for k, here in enumerate(weights):
+        stop, dear = stops(here, rates, softness), here.dear[None, :]
+        on = np.full(size, np.inf) if here.ahead is None else np.where(rates[:, None] > 0, here.ahead, np.inf)
+        serve = (stop <= dear) & (stop <= on)
+        hand_up = ~serve & (dear <= on)
+        ends[alive & (serve | hand_up)] = k
+        top |= alive & hand_up
+        alive &= ~(serve | hand_up)
+    return Courses(ends, top)
+
+
+def pays(
+    board: Board, courses: Courses, leads: Sequence[Ints], plan: Sequence[Sequence[str]]
+) -> tuple[Array, Array, Array]:
+    """Scores, costs (nano-dollars, every attempt) and sequential calls, each (r, n), of the courses."""
+    columns = served_columns(board, courses, leads)
+    rows = np.arange(len(board))
+    scores = board.scores[rows[None, :], columns]
+    paid = [np.zeros(len(board))]
+    for asks in plan:
+        paid.append(paid[-1] + board.costs[:, [board.column(model) for model in asks]].sum(1))
+    costs = np.stack(paid)[courses.ends, rows[None, :]] + np.where(courses.top, board.costs[:, -1][None, :], 0.0)
+    return scores, costs, (courses.ends + courses.top).astype(np.float64)
+
+
+def served_columns(board: Board, courses: Courses, leads: Sequence[Ints]) -> Ints:
+    """(r, n): the board column of the model that is served."""
+    rows = np.arange(len(board))
+    return np.where(courses.top, len(board.models) - 1, np.stack(list(leads))[courses.ends, rows[None, :]])
+
+
+def pick(costs: Array, rungs: int) -> list[int]:
+    """About `rungs` of the grid's settings, ascending, in about equal steps of expected cost; 0 is the first."""
+    kept, last = [0], float(costs[0])
+    least = (costs[0] - costs.min()) / max(1, rungs - 1)
+    for i in range(1, len(costs)):
+        if last - costs[i] >= least * 0.999:
+            kept.append(i)
+            last = float(costs[i])
+    return kept if len(kept) > 1 else [0, len(costs) - 1]
+
+
+def _served(scores: Array, lead: Ints) -> Array:
+    """(n,) score of the leading answer; 0 where there is none."""
+    return np.where(lead >= 0, scores[np.arange(len(scores)), np.maximum(lead, 0)], 0.0)
+
+
+def _thinned(fan: Fan, kept: Sequence[int]) -> Fan:
+    return Fan(tuple(fan.intercepts[i] for i in kept), tuple(fan.weights[i] for i in kept), fan.low, fan.high)
