@@ -98,4 +98,6 @@ def _latency(board: Board, latency: Array, courses: Courses, plan: list[tuple[st
     rows, taken = np.arange(len(board)), [np.zeros(len(board))]
     for asks in plan:
         taken.append(taken[-1] + latency[:, [board.column(model) for model in asks]].max(1))
-    return np.asarray(np.stack(taken)[courses.ends, rows[None, :]] + np.where(courses.top, latency[:, -1][None, :], 0.0))
+    return np.asarray(
+        np.stack(taken)[courses.ends, rows[None, :]] + np.where(courses.top, latency[:, -1][None, :], 0.0)
+    )

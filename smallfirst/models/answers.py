@@ -36,6 +36,7 @@ class AnswerRow(msgspec.Struct, frozen=True, omit_defaults=True):
     request: dict[str, Any] | None = None  # further fields that were sent: tools, response_format, max_tokens
     category: str = ""
     slice: str = ""
+    part: str = ""  # fit, certify or report, where the split is not to be drawn
     tier: str = ""
     reference: str | None = None  # what a right answer says, for graders
     finish: str | None = None

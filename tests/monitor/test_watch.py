@@ -55,7 +55,9 @@ def test_what_says_nothing_about_the_promise_is_passed_over(more):
 
 def graded(n, scores, at=1):
     made = audit(n)
-    return [Grade(made.request_id, m, s, "person:ada", 1.0, True, at) for m, s in zip(("s1", "f1"), scores, strict=True)]
+    return [
+        Grade(made.request_id, m, s, "person:ada", 1.0, True, at) for m, s in zip(("s1", "f1"), scores, strict=True)
+    ]
 
 
 def test_an_audit_that_waits_for_people_holds_up_those_behind_it():
