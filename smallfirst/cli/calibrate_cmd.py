@@ -19,7 +19,6 @@ from smallfirst.errors import DataError
 
 if TYPE_CHECKING:
     from smallfirst.calibrate.walk import Step
-    from smallfirst.core import Grade
     from smallfirst.evals.calibrating import Calibrated, Identity
     from smallfirst.models.answers import AnswerRow
     from smallfirst.models.catalogue import Catalogue
@@ -109,7 +108,7 @@ def calibrate(
     who = _identity(catalogue, settings.models, chosen, target, grader or graders_of(grades)[0])
     with err.status(f"fitting and certifying on {len(board):,} queries ..."):
         found = run(queries, board, wish, who)
-    _left_out(answers, grades, len(queries))
+    _left_out(answers, len(queries))
     show(found)
     if found.certificate is None:
         err.print("nothing is certified, and no certificate is written", style="yellow")
@@ -168,7 +167,7 @@ def _identity(
     )
 
 
-def _left_out(answers: list[AnswerRow], grades: list[Grade], used: int) -> None:
+def _left_out(answers: list[AnswerRow], used: int) -> None:
     queries = len({row.query_id for row in answers})
     if used < queries:
         err.print(

@@ -17,6 +17,7 @@ from smallfirst.models.catalogue import Catalogue
 from smallfirst.models.settings import ModelSettings
 from smallfirst.monitor.digests import PROMPTS, canonicaliser_digest, model_digests, price_digest, verifier_digest
 from smallfirst.monitor.guard import Guarded
+from smallfirst.policy.certified import Certified
 from smallfirst.policy.ladder import Ladder
 from smallfirst.policy.ladder import decode as decode_ladder
 
@@ -63,8 +64,6 @@ def compare(certificate: Certificate, ladder: Ladder, catalogue: Catalogue, now:
 
 def guard(name: str, path: Path, catalogue: Catalogue, models: Mapping[str, ModelSettings]) -> Guarded:
     """The policy `name` with the certificate at `path`. Raises ConfigError where the file can't be used."""
-    from smallfirst.policy.certified import Certified  # noqa: PLC0415 - only where there is a certificate
-
     try:
         certificate, ladder = read_certified(path)
     except DataError as error:

@@ -182,8 +182,7 @@ class Exchange:
             max_quality_loss=dials.max_quality_loss,
             format=needs.tools or needs.json_object or needs.json_schema,
             demonstration=self.engine.demonstration,
-            tags=dials.tags,
-            turns=self.query.turns,
+            query=self.query,
         )
 
     def _expected_cost(self, model: str) -> int:

@@ -81,7 +81,9 @@ def make_board(
     """
     names, n = tuple(models), len(prompts)
     if len(names) < 2:
-        raise DataError("one model only: routing needs outcomes of at least two; add a model's answers to the same queries")
+        raise DataError(
+            "one model only: routing needs outcomes of at least two; add a model's answers to the same queries"
+        )
     if len(set(names)) < len(names):
         raise DataError(f"a model stands twice on the board: {', '.join(names)}")
     if not n:

@@ -96,7 +96,9 @@ def fit_ladder(
         raise DataError(f"{len(chosen)} rows are too few to fit a ladder on: at least {LEAST_ROWS} are needed")
     top = chosen.column(chosen.models[-1])
     if (chosen.costs[:, top] <= 0).any():
-        raise DataError(f"{chosen.models[-1]} has calls that cost nothing: a ladder saves the top model's cost; set its price")
+        raise DataError(
+            f"{chosen.models[-1]} has calls that cost nothing: a ladder saves the top model's cost; set its price"
+        )
     return _Fit(chosen, plan, path, seed).ladder()
 
 
@@ -171,7 +173,9 @@ class _Fit:
             self.seed,
             HeadRecipe(folds=path.folds, holds=(100.0,)),
         )
-        logits = np.array([heads.logits(prompt) if not used[i] else () for i, prompt in enumerate(board.prompts) if not used[i]])
+        logits = np.array(
+            [heads.logits(prompt) if not used[i] else () for i, prompt in enumerate(board.prompts) if not used[i]]
+        )
         found = np.zeros((len(board), len(board.models)))
         found[at] = honest
         if len(logits):
@@ -190,13 +194,16 @@ class _Fit:
             honest.append(weights)
         return steps, honest
 
-    def _step(self, asks: tuple[str, ...], asked: tuple[str, ...], query: Sequence[Sequence[float]]) -> tuple[Step, Weights]:
+    def _step(
+        self, asks: tuple[str, ...], asked: tuple[str, ...], query: Sequence[Sequence[float]]
+    ) -> tuple[Step, Weights]:
         recipe, seed, board = self.path.recipe, self.seed, self.board
         trust = trusted(board, asked)
         lead, table = looks(board, asked, trust, query)
         cost = self.costs[:, -1]
         dear = outside(
-            self.fold, lambda inside, left: price_values(fit_price(table[inside], cost[inside], recipe, seed), table[left])
+            self.fold,
+            lambda inside, left: price_values(fit_price(table[inside], cost[inside], recipe, seed), table[left]),
         )
         price = fit_price(table, cost, recipe, seed)
         if not asked:
@@ -210,7 +217,8 @@ class _Fit:
             ),
         )
         chance = outside(
-            self.fold, lambda inside, left: linear_values(fit_leading(table[inside], served[inside], recipe), table[left])
+            self.fold,
+            lambda inside, left: linear_values(fit_leading(table[inside], served[inside], recipe), table[left]),
         )
         step = Step(
             asks,
@@ -279,7 +287,11 @@ def trusted(board: Board, asked: Sequence[str]) -> tuple[float, ...]:
 
 def stops(weights: Weights, rates: Array, softness: float) -> Array:
     """(r, n): what stopping costs at each rate; infinite at rate 0 and where nothing can be served."""
-    dread = np.where((weights.lead >= 0) & np.isfinite(weights.gap), dreads(np.where(np.isfinite(weights.gap), weights.gap, 0.0), softness), np.inf)
+    dread = np.where(
+        (weights.lead >= 0) & np.isfinite(weights.gap),
+        dreads(np.where(np.isfinite(weights.gap), weights.gap, 0.0), softness),
+        np.inf,
+    )
     with np.errstate(divide="ignore"):
         return np.where(rates[:, None] > 0, dread / rates[:, None], np.inf)
 

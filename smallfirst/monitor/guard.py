@@ -61,7 +61,7 @@ class Guarded:
     def plan(self, facts: Facts) -> Plan:
         reason = self.outside(facts)
         if reason is None:
-            bound = self.slice_of(facts.tags, facts.kind)
+            bound = self.slice_of(_tags(facts), facts.kind)
             policy = self._rungs[bound.slice] if bound else None
         else:
             policy = None
@@ -81,9 +81,9 @@ class Guarded:
             return OutReason.too_strict
         if facts.tiers is not self._whole and not self._holds_all(facts.tiers):
             return OutReason.narrowed
-        if facts.turns and self._one_turn:
+        if self._one_turn and facts.query is not None and facts.query.turns:
             return OutReason.session
-        return None if self.slice_of(facts.tags, facts.kind) else OutReason.slice
+        return None if self.slice_of(_tags(facts), facts.kind) else OutReason.slice
 
     def slice_of(self, tags: tuple[str, ...], kind: str) -> Bound | None:
         """What is proved for a request with these tags, of this kind; None: its slice was never certified."""
@@ -102,6 +102,10 @@ class Guarded:
         if decision.served is None:
             reason = reason or OutReason.unserved
         return msgspec.structs.replace(decision, certificate_id=self.certificate.id, out_reason=reason)
+
+
+def _tags(facts: Facts) -> tuple[str, ...]:
+    return () if facts.query is None else facts.query.dials.tags
 
 
 def _highest(facts: Facts) -> Plan:
