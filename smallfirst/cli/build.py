@@ -77,7 +77,7 @@ class App:
         models = self.catalogue.models
         self.probes = load_probes(probes_dir(environ), models.values()) if probes is None else probes
         ledger_path = ledger_path or ledger_file(settings, environ)
-        self.guards: dict[str, Guarded] = {}
+        self.ledger_path, self.guards = ledger_path, dict[str, Guarded]()
         tiers = self.catalogue.tiers
         named = {"auto": default_policy(tiers), **settings.policies}
         policies = {name: build_policy(name, policy, tiers, self._certified) for name, policy in named.items()}

@@ -207,8 +207,8 @@ def show(found: Calibrated) -> None:
         out.print(table)
         out.print(taken.explain(), soft_wrap=True)
     out.print(
-        f"cost on the certification rows: {found.cost:.3f} of always-frontier; a z-test, which is not valid, would have "
-        f"stopped at {found.floor_cost:.3f}",
+        f"cost on the certification rows: {found.cost:.3f} of always-frontier; a z-test, which is not valid, would "
+        f"have stopped at {found.floor_cost:.3f}",
         soft_wrap=True,
     )
     _show_lines(found)

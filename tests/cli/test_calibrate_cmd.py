@@ -96,7 +96,7 @@ def test_the_same_outcomes_give_the_same_certificate_but_for_the_time(made, fitt
 
 def test_a_promise_that_the_data_do_not_support_writes_nothing(fitted):
     folder = fitted
-    with pytest.raises(DataError, match="prompt groups can't certify a loss of at most 0.001"):
+    with pytest.raises(DataError, match=r"prompt groups can't certify a loss of at most 0\.001"):
         run(folder, "--max-quality-loss", 0.001, "--out", folder / "none.json")
     assert not (folder / "none.json").exists()
 
@@ -114,7 +114,7 @@ def test_a_budget_takes_the_safest_setting_within_it(fitted):
 
 def test_a_latency_bound(fitted):
     folder = fitted
-    with pytest.raises(DataError, match="is expected within 0.01 of always-frontier's latency"):
+    with pytest.raises(DataError, match=r"is expected within 0.01 of always-frontier's latency"):
         run(folder, "--max-quality-loss", 0.1, "--max-latency-ratio", 0.01)
 
 

@@ -37,8 +37,15 @@ def make(n: int = 800, seed: int = 0, *, slices: bool = False) -> tuple[list[Ans
             said = truth if right else str(int(truth) + rng.randrange(1, 10))
             rows.append(
                 AnswerRow(
-                    f"q{i}", model, prompt, answer=said, category=word, slice=word if slices else "",
-                    input_tokens=20, output_tokens=5, latency_ms={"a": 50, "b": 60, "mid": 200}.get(model, 800),
+                    f"q{i}",
+                    model,
+                    prompt,
+                    answer=said,
+                    category=word,
+                    slice=word if slices else "",
+                    input_tokens=20,
+                    output_tokens=5,
+                    latency_ms={"a": 50, "b": 60, "mid": 200}.get(model, 800),
                 )  # fmt: skip
             )
             grades.append(Grade(f"q{i}", model, float(right), "checker:made"))
