@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from smallfirst.calibrate.certificate import Certificate, Differences, InForce, decode, differences
+from smallfirst.cli.finding import Finding, fault
 from smallfirst.errors import ConfigError, DataError
 from smallfirst.models.catalogue import Catalogue
 from smallfirst.models.settings import ModelSettings
@@ -60,6 +61,28 @@ def compare(certificate: Certificate, ladder: Ladder, catalogue: Catalogue, now:
         return found
     words = f"the baseline is {baseline}, certified was a loss against {ladder.top}"
     return msgspec.structs.replace(found, voiding=(*found.voiding, words))
+
+
+def describe(
+    name: str, path: Path, catalogue: Catalogue, models: Mapping[str, ModelSettings]
+) -> tuple[list[str], list[Finding]]:
+    """What a certificate says and whether it would be in force, in words; what is wrong with it, as findings."""
+    at = ("policies", name, "certificate")
+    try:
+        certificate, ladder = read_certified(path)
+    except DataError as error:
+        return [], [fault(at, str(error))]
+    promise, expected = certificate.promise, certificate.expected
+    slices = "" if certificate.slicing is None else f", {len(certificate.bounds)} slices {certificate.slicing}"
+    words = f"{name}: loses at most {promise.max_quality_loss:.1%} against {ladder.top}, {promise.confidence:.0%} sure"
+    lines = [
+        f"{words}{slices} (certificate {certificate.id}, {certificate.groups:,} prompts, {certificate.grader})",
+        f"{name}: expected to cost {expected.cost_ratio:.2f} of always {ladder.top}",
+    ]
+    found = compare(certificate, ladder, catalogue, running(catalogue, models, ladder))
+    lines.append(f"{name}: {'NOT in force' if found.voiding else 'in force'}")
+    warnings = [Finding("warning", at, f"not in force: {why}") for why in found.voiding]
+    return lines, [*warnings, *(Finding("warning", at, why) for why in found.warning)]
 
 
 def guard(name: str, path: Path, catalogue: Catalogue, models: Mapping[str, ModelSettings]) -> Guarded:

@@ -16,6 +16,7 @@ from smallfirst.calibrate.certificate import decode, encode, issue
 from smallfirst.cli.build import App, read_settings
 from smallfirst.cli.calibrate_cmd import calibrate
 from smallfirst.cli.certified import ladder_path, read_certified
+from smallfirst.cli.config_cmd import config
 from smallfirst.cli.monitoring import standings
 from smallfirst.cli.running import running
 from smallfirst.core import OutReason, Reason, Usage
@@ -346,3 +347,54 @@ def test_bad_feedback_names_the_field(serve, body, param):
     status, _, text = serve().send("POST", "/v1/feedback", body)
     assert status == 400
     assert json.loads(text)["error"]["param"] == param
+
+
+def checked(folder, more):
+    (folder / "check.yaml").write_text(CONFIG.format(url="http://127.0.0.1:9/v1") + more)
+    return CliRunner().invoke(config, ["check", str(folder / "check.yaml")], env={"SMALLFIRST_HOME": str(folder)})
+
+
+def test_config_check_says_what_the_certificate_promises(home):
+    result = checked(home, PROMISE + "monitor: {audit_rate: 0.02, usd_per_day: 5, judge: best}\n")
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.stdout.split())
+    assert "promise: loses at most 10.0% against best, 95% sure" in said
+    assert "promise: in force" in said
+    assert (
+        "audits 2.00% of the requests of promise: the baseline answers them too, at most $5 a day; best grades" in said
+    )
+    assert "at most 0.05 chance of a false one within 10,000 audits" in said
+
+
+def test_config_check_says_why_a_certificate_is_not_in_force(own):
+    change(own, verifier="0" * 64)
+    result = checked(own, PROMISE)
+    assert result.exit_code == 0, result.output
+    assert "promise: NOT in force" in result.stdout
+    assert "not in force: the verifier is" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(("more", "says"), [
+    ("policies: {promise: {kind: certified}}\n", "policies.promise.certificate: a policy of kind certified needs"),
+    ("policies: {promise: {kind: certified, certificate: none.json}}\n", "No such file or directory; `smallfirst cali"),
+    ("policies: {p: {kind: cascade, certificate: x.json}}\n", "does not read this; kind certified does"),
+    ("policies: {p: {kind: certified, certificate: x.json, model: a}}\n", "p.model: a policy of kind certified does"),
+    (PROMISE + "monitor: {policy: promis}\n", "monitor.policy: unknown policy `promis`; did you mean `promise`?"),
+    (PROMISE + "monitor: {audit_rate: 0}\n", "monitor.audit_rate: 0.0 is not above 0"),
+    (PROMISE + "monitor: {alpha: 0.9}\n", "monitor.alpha: 0.9 is not above 0"),
+    (PROMISE + "monitor: {judge: bst}\n", "monitor.judge: unknown model `bst`; did you mean `best`?"),
+    (PROMISE + "monitor: {usd_per_day: -1}\n", "monitor.usd_per_day: -1.0 is too small"),
+    (PROMISE + "monitor: {keep_up_to: privat}\n", "monitor.keep_up_to: unknown data class `privat`"),
+])  # fmt: skip
+def test_mistakes_are_named(home, more, says):
+    result = checked(home, more)
+    assert result.exit_code == 1, result.output
+    assert says in " ".join(result.stderr.split())
+
+
+def test_a_monitor_that_nobody_can_grade_for_is_warned_of(home):
+    result = checked(home, PROMISE + "monitor: {policy: promise}\n")
+    assert "nobody could grade" in " ".join(result.stderr.split())
+    assert "prompts and answers of audited requests are kept" in " ".join(
+        checked(home, PROMISE + "monitor: {keep: audited}\n").stderr.split()
+    )
