@@ -55,7 +55,10 @@ class Books:
         outcome = served.outcome if served else None
         attempts = tuple(self._booked(attempt, decision) for attempt in attempts)
         reason = decision.reason if decision else Reason.failed
-        certificate, out_reason = (None, None) if decision is None else _standing(decision, attempts)
+        certificate = decision.certificate_id if decision else None
+        out_reason = None
+        if certificate is not None or reason is Reason.no_certificate:
+            out_reason = _why_outside(decision, attempts)
         return Entry(
             id=query.id,
             at_us=time.time_ns() // 1000 - latency_us,
@@ -103,14 +106,14 @@ class Books:
         return price.cost(Usage(outcome.usage.input_tokens, outcome.usage.output_tokens))
 
 
-def _standing(decision: Decision, attempts: tuple[Attempt, ...]) -> tuple[str | None, OutReason | None]:
-    """Which certificate was asked for, and why the request stands outside. A call that failed changed the course."""
-    if decision.certificate_id is None:
-        return None, OutReason.too_strict if decision.reason is Reason.no_certificate else None
+def _why_outside(decision: Decision | None, attempts: tuple[Attempt, ...]) -> OutReason | None:
+    """Why a request that asked for a promise stands outside; None: inside. A call that failed changed the course."""
+    if decision is None or decision.certificate_id is None:
+        return OutReason.too_strict
     reason = decision.out_reason
     if reason is None and any(a.outcome.status not in (Status.ok, Status.cancelled) for a in attempts):
         reason = OutReason.fallback
-    return decision.certificate_id, reason
+    return reason
 
 
 def _status(reason: Reason, error: RequestError | None) -> int:
