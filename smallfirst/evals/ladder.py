@@ -28,7 +28,8 @@ class Climbed(msgspec.Struct, frozen=True):
     @property
     def baseline(self) -> Array:
         """(n,) scores of always-top."""
-        return self.scores[0]
+        first: Array = self.scores[0]
+        return first
 
     def losses(self) -> Array:
         """(k,) relative loss against always-top on these rows."""

@@ -1,8 +1,8 @@
 """The boards of the study: recorded models in five roles on five benchmarks, alone and as one mix.
 
-Knows which recorded model plays which role where, the study's prices, which rows it took, and how it split them, so that
-figures can be set beside its own. Reads answers as models/recorded_files.py serves them, scores from the tables. BFCL
-is for evaluation only: what is fitted on a board that holds it must not be shipped (`shippable` leaves it out).
+Knows which recorded model plays which role where, the study's prices, which rows it took, and how it split them, so
+that figures can be set beside its own. Reads answers as models/recorded_files.py serves them, scores from the tables.
+BFCL is for evaluation only: what is fitted on a board that holds it must not be shipped; `shippable` leaves it out.
 
 These are models of 2024; tokens are characters / 4; MMLU-Pro is read and scored leniently, as in the study.
 """
@@ -17,8 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from smallfirst.core import NANO, Outcome, Price, Query, Status, ToolCall, Usage
-from smallfirst.core import Needs as QueryNeeds
+from smallfirst.core import NANO, Needs, Outcome, Price, Query, Status, ToolCall, Usage
 from smallfirst.errors import DataError, SetupError
 from smallfirst.evals.outcomes import Scored, read_outcomes
 from smallfirst.learn.board import Board, join_boards, make_board
@@ -40,7 +39,7 @@ _NOISE = re.compile(r"[\W_]+")
 
 
 class Part(msgspec.Struct, frozen=True):
-    """One benchmark of the mix. `roles` is in the order of ROLES; a row counts where all of `needed` were scored too."""
+    """One benchmark of the mix. `roles` is in the order of ROLES; a row counts where `needed` were scored too."""
 
     source: str
     benchmark: str
@@ -75,6 +74,8 @@ BOARDS: dict[str, tuple[str, ...]] = {
     "zeroeval": ("gsm", "math-l5", "crux"),
     "gsm": ("gsm",),
     "mmlu_pro": ("mmlu_pro",),
+    "crux": ("crux",),
+    "math-l5": ("math-l5",),
     "bfcl": ("bfcl",),
     "shippable": ("gsm", "math-l5", "crux", "mmlu_pro"),
 }
@@ -101,7 +102,7 @@ def load_part(folder: Path, name: str, *, draw: bool = False, roles: Mapping[str
         if row.benchmark == part.benchmark:
             rows.setdefault(row.query_id, {})[row.model] = row
     ids = sorted(query for query, by_model in rows.items() if all(model in by_model for model in models))
-    said = _answers(folder, part)
+    said = _answers(folder, part, list(players.values()))
     groups = [_group(name, rows[query][models[0]].prompt) for query in ids]
     if draw and name == "mmlu_pro":
         kept = study_split(groups, MMLU_PRO_ROWS / len(ids), np.random.default_rng(0))[0]
@@ -170,17 +171,17 @@ def _board(
 
 def query_of(prompt: str, *, tools: bool = False) -> Query:
     """The query that a client sends who asks this prompt."""
-    return Query(id="recorded", asked="auto", text=prompt, fields={}, needs=QueryNeeds(tools=tools))
+    return Query(id="recorded", asked="auto", text=prompt, fields={}, needs=Needs(tools=tools))
 
 
-def _answers(folder: Path, part: Part) -> dict[str, dict[str, Outcome]]:
+def _answers(folder: Path, part: Part, models: Sequence[str]) -> dict[str, dict[str, Outcome]]:
     """What each model answered, by query, as a recorded upstream gives it."""
     found: dict[str, dict[str, Outcome]] = {}
     if part.source == "bfcl":
-        for query, model, outcome in _tool_calls(folder):
+        for query, model, outcome in _tool_calls(folder, models):
             found.setdefault(query, {})[model] = outcome
         return found
-    for query, recording in recordings_by_query(folder, part.source, lenient=True):
+    for query, recording in recordings_by_query(folder, part.source, models, lenient=True):
         found.setdefault(query, {})[recording.model] = outcome_of(recording)
     return found
 
@@ -191,7 +192,7 @@ def outcome_of(recording: Recording) -> Outcome:
     return Outcome(recording.model, Status.ok, recording.text, finish=recording.finish, usage=usage)
 
 
-def _tool_calls(folder: Path) -> Iterator[tuple[str, str, Outcome]]:
+def _tool_calls(folder: Path, models: Sequence[str]) -> Iterator[tuple[str, str, Outcome]]:
     """BFCL's answers, which were kept as `name(key=value,...) | ...` without types: each as a tool call.
 
     Without types they can't be checked against the tools' schemas, so validity is not evidence here.
@@ -203,7 +204,7 @@ def _tool_calls(folder: Path) -> Iterator[tuple[str, str, Outcome]]:
     path = folder / "answers_bfcl.parquet"
     if not path.is_file():
         raise DataError(f"{path}: no such file")
-    table = pq.read_table(path, columns=["query_id", "model", "call"]).to_pydict()
+    table = pq.read_table(path, columns=["query_id", "model", "call"], filters=[("model", "in", sorted(models))]).to_pydict()
     for query, model, call in zip(table["query_id"], table["model"], table["call"], strict=True):
         calls = tuple(ToolCall(*_named(one)) for one in call.split(" | ")) if call else ()
         yield query, model, Outcome(model, Status.ok, "" if calls else NO_ANSWER, calls, finish="stop")
@@ -216,5 +217,5 @@ def _named(call: str) -> tuple[str, str]:
 
 def _group(name: str, prompt: str) -> str:
     """What copies of a prompt share: letters and digits of its stem, within one benchmark, as in the study."""
-    stem = prompt.split("\nA. ")[0] if name == "mmlu_pro" else prompt
+    stem = prompt.split("\nA. ", 1)[0] if name == "mmlu_pro" else prompt
     return f"{name}:{_NOISE.sub(' ', stem.lower()).strip()}"

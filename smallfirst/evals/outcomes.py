@@ -8,6 +8,7 @@ policies. Only evals and learn see scores beside outcomes; this is where evals r
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +19,10 @@ from smallfirst.errors import DataError, SetupError
 from smallfirst.evals.statistics import Floats
 from smallfirst.learn.outcomes import group_of
 from smallfirst.models.recorded import prompt_key
+
+
+_group_of = lru_cache(maxsize=20_000)(group_of)
+"""A table names each prompt once for every model."""
 
 
 class Scored(msgspec.Struct, frozen=True):
@@ -115,7 +120,7 @@ def _checked(row: _Row, where: str) -> Scored:
         prompt=row.prompt,
         model=row.model,
         score=row.score,
-        group=group_of(row.prompt),
+        group=_group_of(row.prompt),
         benchmark=row.benchmark or "",
         category=row.category or "",
         tier=row.tier or "",

@@ -48,8 +48,8 @@ class Path(msgspec.Struct, frozen=True):
     """How a ladder is fitted; chosen by hand."""
 
     rungs: int = 60
-    grid: int = 160  # settings tried, from which the rungs are picked
-    least: float = 1e-4  # the smallest setting after 0
+    grid: int = 240  # settings tried, from which the rungs are picked
+    least: float = 1e-5  # the smallest setting after 0
     most: float = 4.0
     softness: float = 0.02
     hold_ahead: float = 300.0  # ridge, in rows
@@ -57,6 +57,13 @@ class Path(msgspec.Struct, frozen=True):
     words: bool = True  # heads on the query's words
     head_rows: int = 4000  # heads are fitted on at most so many rows, drawn by group
     recipe: Recipe = Recipe()
+
+
+class Words(msgspec.Struct, frozen=True):
+    """Heads on the query's words, encoded, and (n, m) log-odds from fits that did not see the row."""
+
+    heads: bytes
+    logits: Array
 
 
 class Weights(msgspec.Struct, frozen=True):
@@ -82,11 +89,12 @@ def fit_ladder(
     asks: Sequence[Sequence[str]] | None = None,
     seed: int = 0,
     path: Path | None = None,
+    words: Words | None = None,
 ) -> Ladder:
     """Fit a ladder on these rows of a board (default: all); the board's last model is the top.
 
-    `asks`: which models each step asks together; default one step that asks all below the top. Copies of a prompt stay
-    in one fold. The same arguments give the same bytes. Raises DataError where a model is unknown, asked twice or the
+    `asks`: which models each step asks together; default one step that asks all below the top. `words`: from `fit_words`
+    on the same rows, where several ladders share them. Copies of a prompt stay in one fold. The same arguments give the same bytes. Raises DataError where a model is unknown, asked twice or the
     top, where costs or prompts are too few to fit on.
     """
     path = path or Path()
@@ -99,7 +107,32 @@ def fit_ladder(
         raise DataError(
             f"{chosen.models[-1]} has calls that cost nothing: a ladder saves the top model's cost; set its price"
         )
-    return _Fit(chosen, plan, path, seed).ladder()
+    return _Fit(chosen, plan, path, seed).ladder(words or fit_words(chosen, path=path, seed=seed))
+
+
+def fit_words(board: Board, rows: Sequence[int] | Ints | None = None, *, path: Path | None = None, seed: int = 0) -> Words:
+    """Heads for every model of the board on at most `path.head_rows` of these rows, drawn by group."""
+    path, board = path or Path(), board if rows is None else board.rows(np.asarray(rows))
+    if not path.words:
+        return Words(b"", np.zeros((len(board), 0)))
+    groups = _hashed(board.groups)
+    order = np.random.default_rng(seed).permutation(sorted(set(groups)))
+    some = set(order[: max(1, round(len(order) * min(1.0, path.head_rows / len(board))))].tolist())
+    used = [i for i, group in enumerate(groups) if group in some]
+    left = [i for i, group in enumerate(groups) if group not in some]
+    heads, honest = fit_heads_twice(
+        [board.prompts[i] for i in used],
+        board.scores[used],
+        board.models,
+        [groups[i] for i in used],
+        seed,
+        HeadRecipe(folds=path.folds, holds=(100.0,)),
+    )
+    logits = np.zeros((len(board), len(board.models)))
+    logits[used] = honest
+    for i in left:
+        logits[i] = heads.logits(board.prompts[i])
+    return Words(encode_heads(heads.file), logits)
 
 
 def _plan(board: Board, asks: Sequence[Sequence[str]] | None) -> tuple[tuple[str, ...], ...]:
@@ -121,15 +154,13 @@ class _Fit:
 
     def __init__(self, board: Board, plan: tuple[tuple[str, ...], ...], path: Path, seed: int) -> None:
         self.board, self.plan, self.path, self.seed = board, plan, path, seed
-        self.groups = [hashlib.sha256(group.encode()).hexdigest() for group in board.groups]
-        self.fold = fold_of(self.groups, path.folds)
+        self.fold = fold_of(_hashed(board.groups), path.folds)
         self.top = board.scores[:, -1]
         self.mean = float(board.costs[:, -1].mean())
         self.costs = board.costs / self.mean
 
-    def ladder(self) -> Ladder:
-        heads, logits = self._words()
-        query = abouts(self.board, logits)
+    def ladder(self, words: Words) -> Ladder:
+        query = abouts(self.board, words.logits)
         grid = np.r_[0.0, np.geomspace(self.path.least, self.path.most, self.path.grid)]
         steps, honest = self._steps(query)
         fans = self._backwards(steps, honest, query, grid)
@@ -145,7 +176,7 @@ class _Fit:
             rungs=tuple(float(grid[i]) for i in kept),
             expected=tuple(expected[i] for i in kept),
             softness=self.path.softness,
-            heads=heads,
+            heads=words.heads,
             provenance={
                 "program": "learn/ladder.py",
                 "seed": str(self.seed),
@@ -154,33 +185,6 @@ class _Fit:
                 "slices": ", ".join(sorted(set(self.board.slices))),
             },
         )
-
-    def _words(self) -> tuple[bytes, Array]:
-        """(encoded heads, log-odds (n, m) of fits that did not see the row)."""
-        board, path = self.board, self.path
-        if not path.words:
-            return b"", np.zeros((len(board), 0))
-        rng = np.random.default_rng(self.seed)
-        order = rng.permutation(sorted(set(self.groups)))
-        some = set(order[: max(1, round(len(order) * min(1.0, path.head_rows / len(board))))].tolist())
-        used = np.array([group in some for group in self.groups])
-        at = np.flatnonzero(used)
-        heads, honest = fit_heads_twice(
-            [board.prompts[i] for i in at],
-            board.scores[at],
-            board.models,
-            [self.groups[i] for i in at],
-            self.seed,
-            HeadRecipe(folds=path.folds, holds=(100.0,)),
-        )
-        logits = np.array(
-            [heads.logits(prompt) if not used[i] else () for i, prompt in enumerate(board.prompts) if not used[i]]
-        )
-        found = np.zeros((len(board), len(board.models)))
-        found[at] = honest
-        if len(logits):
-            found[~used] = logits
-        return encode_heads(heads.file), found
 
     def _steps(self, query: Sequence[Sequence[float]]) -> tuple[list[Step], list[Weights]]:
         """Each step with its weights fitted on all rows, and beside it what fits say that did not see the row."""
@@ -246,13 +250,17 @@ class _Fit:
         return fans
 
     def _expected(self, honest: list[Weights], grid: Array) -> list[Expected]:
+        """What each setting is expected to do. Loss is the mean of two estimates out of fold: what the scores say, and
+        what was predicted for the answers served, which varies less; both lean to the cautious side.
+        """
         courses = decide(honest, grid, self.path.softness)
         scores, costs, calls = pays(self.board, courses, [w.lead for w in honest], self.plan)
         top = self.top.mean()
-        loss = 1 - scores.mean(1) / top
-        spread = np.std(scores - (1 - loss)[:, None] * self.top, axis=1, ddof=1) / top / np.sqrt(len(self.board))
-        cost = costs.mean(1) / self.mean
-        rows = zip(loss, spread, cost, calls.mean(1), strict=True)
+        told = 1 - scores.mean(1) / top
+        gaps = np.stack([w.gap for w in honest])[courses.ends, np.arange(len(self.board))[None, :]]
+        predicted = np.where(courses.top, 0.0, gaps).mean(1) / top
+        spread = np.std(scores - (1 - told)[:, None] * self.top, axis=1, ddof=1) / top / np.sqrt(len(self.board))
+        rows = zip((told + predicted) / 2, spread, costs.mean(1) / self.mean, calls.mean(1), strict=True)
         return [Expected(*(float(x) for x in row)) for row in rows]
 
 
@@ -270,8 +278,7 @@ def looks(
     By the very function that the gateway calls for a request.
     """
     columns = [board.column(model) for model in asked]
-    step = Step((), tuple(asked), tuple(trust), None)  # type: ignore[arg-type]
-    found = [look(step, line, [row[c] for c in columns]) for line, row in zip(query, board.seen, strict=True)]
+    found = [look(trust, line, [row[c] for c in columns]) for line, row in zip(query, board.seen, strict=True)]
     lead = np.array([columns[at] if at >= 0 else -1 for at, _ in found], dtype=np.int64)
     return lead, np.array([numbers for _, numbers in found])
 
@@ -345,6 +352,10 @@ def pick(costs: Array, rungs: int) -> list[int]:
             kept.append(i)
             last = float(costs[i])
     return kept if len(kept) > 1 else [0, len(costs) - 1]
+
+
+def _hashed(groups: Sequence[str]) -> list[str]:
+    return [hashlib.sha256(group.encode()).hexdigest() for group in groups]
 
 
 def _served(scores: Array, lead: Ints) -> Array:

@@ -1,4 +1,4 @@
-"""Fits what weighs evidence: the expected loss of serving an answer, the chance that it is right, the top model's price.
+"""Fits what weighs evidence: the expected loss of serving an answer, its chance to be right, the top model's price.
 
 Knows design matrices, scores and costs. Does not know models, steps or rungs; ladder.py brings the rows.
 
@@ -21,6 +21,7 @@ from smallfirst.errors import SetupError
 from smallfirst.verify.combiner import Chance, Fan, Gap, Linear, Price, Trees
 
 Array = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 CLIP = 6.0
 """Standard deviations from the mean that a value may lie: further ones count as that far."""
@@ -219,10 +220,15 @@ def _grow(rows: Array, target: Array, forest: Forest, seed: int) -> Trees:
 
 def _flat(grown: list[Any]) -> Trees:
     """sklearn's trees as one set of arrays, their leaves divided by their number; the right child follows the left."""
-    roots, feature, threshold, left = [], [], [], []
+    roots: list[int] = []
+    feature: list[int] = []
+    threshold: list[float] = []
+    left: list[int] = []
     for tree in grown:
         roots.append(len(feature))
-        feature.append(-1), threshold.append(0.0), left.append(0)
+        feature.append(-1)
+        threshold.append(0.0)
+        left.append(0)
         waiting = [(0, roots[-1])]
         while waiting:
             old, new = waiting.pop()
@@ -242,8 +248,8 @@ def _floats(values: Array) -> tuple[float, ...]:
     return tuple(float(x) for x in values)
 
 
-def outside(fold: NDArray[np.int64], fit_and_predict: Callable[[Array, Array], Array]) -> Array:
-    """Predictions out of fold: `fit_and_predict(inside, left)` gets two row indices and gives one number for each left."""
+def outside(fold: NDArray[np.int64], fit_and_predict: Callable[[Ints, Ints], Array]) -> Array:
+    """Predictions out of fold: `fit_and_predict(inside, left)` gets row indices and gives one number for each left."""
     found = np.zeros(len(fold))
     for part in np.unique(fold):
         inside, left = np.flatnonzero(fold != part), np.flatnonzero(fold == part)

@@ -40,8 +40,9 @@ def load_recordings(
 ) -> Recordings:
     """Recordings from a .jsonl file, or from the `sources` that stand in a folder of tables (of these models).
 
-    `lenient`: final answers of MMLU-Pro as a second-chance parse read them, which goes with `score_lenient`. Raises DataError that names file and line, and where the folder holds none of the sources; SetupError without
-    pyarrow, which only tables need.
+    `lenient`: final answers of MMLU-Pro as a second-chance parse read them, which goes with `score_lenient`. Raises
+    DataError that names file and line, and where the folder holds none of the sources; SetupError without pyarrow,
+    which only tables need.
     """
     if path.is_file():
         return Recordings(row for row in _jsonl(path) if models is None or row.model in models)

@@ -77,7 +77,7 @@ class Certified:
                 late = yield from self._ask(course, step, asked)
                 if late is not None:
                     return late
-            leading, numbers = look(step, query, [asked[model] for model in step.asked])
+            leading, numbers = look(step.trust, query, [asked[model] for model in step.asked])
             found = weigh(self.ladder, self.rung, step, leading, numbers)
             if found.course == "stop":
                 return self._serve(course, step, leading, numbers, found)

@@ -94,11 +94,11 @@ class Reader:
         return about(text, tools=tools, logits=self.heads.logits(text) if self.heads is not None else ())
 
 
-def look(step: Step, query: Sequence[float], answers: Sequence[Seen]) -> tuple[int, Sequence[float]]:
-    """(index of the leading answer or -1, the evidence) after `step`, with answers in the order of `step.asked`."""
+def look(trust: Sequence[float], query: Sequence[float], answers: Sequence[Seen]) -> tuple[int, Sequence[float]]:
+    """(index of the leading answer or -1, evidence) after a step; `trust` and answers in the order of its `asked`."""
     if not answers:
         return -1, query
-    leading = lead(answers, step.trust)
+    leading = lead(answers, trust)
     return leading, evidence(query, answers, max(leading, 0))
 
 

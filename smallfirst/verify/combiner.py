@@ -13,7 +13,7 @@ import msgspec
 
 
 class Linear(msgspec.Struct, frozen=True):
-    """intercept + sum of weight x value, each value first held within [low, high] (about the range it was fitted on)."""
+    """intercept + sum of weight x value, each value first held within [low, high], about the range of the fit."""
 
     intercept: float
     weights: tuple[float, ...]

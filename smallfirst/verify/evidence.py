@@ -126,9 +126,9 @@ def lead(answers: Sequence[Seen], trust: Sequence[float]) -> int:
 def evidence(query: Sequence[float], answers: Sequence[Seen], leading: int) -> list[float]:
     """`query` (from `about`), and what k answers show of the one at index `leading`: 6 k + 8 numbers.
 
-    For each answer: says the same as the leading one, has no short form, natural log of 1 + tokens, leads. Then how many
-    say the same (one of 1..k), how many the largest other party has (one of 0..k-1), the spread of lengths, the leading
-    answer's length over the mean, and its own flags and log-probabilities.
+    For each answer: says the same as the leading one, has no short form, natural log of 1 + tokens, leads. Then how
+    many say the same (one of 1..k), how many the largest other party has (one of 0..k-1), the spread of lengths, the
+    leading answer's length over the mean, and its own flags and log-probabilities.
     """
     k, first = len(answers), answers[leading]
     form = first.form
