@@ -21,7 +21,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from smallfirst.calibrate.detector import Watch, first_alarms
+from smallfirst.calibrate.detector import Watch
+from smallfirst.calibrate.streams import first_alarms
 
 HERE = Path(__file__).resolve().parent.parent
 SLICES = {"a": 0.5, "b": 0.25, "c": 0.15, "d": 0.1}

@@ -33,16 +33,11 @@ differ a weight of at most 1, and rows that agree (x = -eps f) theirs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from smallfirst.calibrate.certificate import ALL
 from smallfirst.errors import DataError
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 STAKES = (0.05, 0.1, 0.2, 0.4, 0.8)
 """l. Best against a drift of mean x is about mean / variance: 0.1 for a few per cent, 0.8 where all goes wrong."""
@@ -129,18 +124,3 @@ def step(state: Evidence, excess: float, threshold: float) -> Evidence:
     if after.level >= threshold:
         return msgspec.structs.replace(after, alarmed_at=after.audits)
     return after
-
-
-def first_alarms(excess: npt.NDArray[np.float64], threshold: float) -> npt.NDArray[np.intp]:
-    """(R,): for R streams `excess` (n, R) the audit, counted from 1, that sounds the alarm; 0 where none does."""
-    import numpy as np  # noqa: PLC0415 - the gateway watches one audit at a time, and starts without it
-
-    count, streams = excess.shape
-    stakes, wealth = np.array(STAKES)[:, None], np.zeros((len(STAKES), streams))
-    alarm = np.zeros(streams, dtype=np.intp)
-    for t in range(count):
-        wealth = (1.0 + wealth) * (1.0 + stakes * excess[t])
-        sounded = (wealth.mean(0) >= threshold) & (alarm == 0)
-        alarm[sounded] = t + 1
-        wealth[:, alarm > 0] = 0.0
-    return alarm

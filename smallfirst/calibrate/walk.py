@@ -56,6 +56,17 @@ class Walk(msgspec.Struct, frozen=True):
     rows: int
     units: int
 
+    def cheapest(self, costs: npt.ArrayLike) -> int:
+        """The certified rung (or rung 0) with the lowest of `costs` (k,); of equals the one nearest to always-frontier.
+
+        Free to choose: all certified rungs hold at once. Costs may come from any rows.
+        """
+        return int(np.argmin(np.asarray(costs, dtype=np.float64)[: self.certified + 1]))
+
+    def p_value(self, rung: int) -> float | None:
+        """Of the walk up to `rung`: the largest on the way, at most delta where it is certified; None for rung 0."""
+        return max(step.p_value for step in self.steps[:rung]) if rung else None
+
     @property
     def stalled(self) -> Step | None:
         """The first rung that was not certified, or None at the end of the path."""

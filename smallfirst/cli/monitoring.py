@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +39,8 @@ from smallfirst.monitor.pairs import PAIRS
 from smallfirst.monitor.settings import MonitorSettings
 from smallfirst.monitor.watch import Watching, make_watch, restore_alarms
 from smallfirst.privacy.classes import parse_class
+
+log = logging.getLogger(__name__)
 
 LOOK_S = 30.0
 """How often the ledger is looked into for what people have graded meanwhile."""
@@ -95,6 +98,8 @@ def make_monitor(
         for guarded in guards.values():
             note(_in_use(guarded))
             restore_alarms(guarded, read_detectors(conn, guarded.certificate.id))
+        for words in standings(tuple(guards.values())):
+            log.warning("%s", words)
         wanted = settings.monitor
         if wanted is None:
             return None

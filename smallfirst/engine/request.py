@@ -94,9 +94,10 @@ class Engine:
     def promised(self, policy: Policy, dial: float) -> Policy:
         """The cheapest policy whose certificate is in force and promises a loss of at most `dial`, else `policy`.
 
-        A model that was asked for by name stays the one.
+        A model that was asked for by name stays the one, and so does a policy that promises as much already: a dial
+        can only tighten.
         """
-        if isinstance(policy, Fixed):
+        if isinstance(policy, Fixed) or any(one is policy and one.max_quality_loss <= dial for one in self.promises):
             return policy
         fitting = [one for one in self.promises if one.max_quality_loss <= dial and one.in_force]
         return max(fitting, key=lambda one: one.max_quality_loss, default=policy)

@@ -77,7 +77,9 @@ def test_learning_pays_on_queries_that_were_not_fitted_on(fitted):
     ladder, board, climbed = fitted
     rung = ladder.cheapest(0.02)
     mid = climbed.models.index("mid")
-    share = 1 - (0.98 - board.scores[:, mid].mean() / climbed.baseline.mean()) / (1 - board.scores[:, mid].mean() / climbed.baseline.mean())
+    share = 1 - (0.98 - board.scores[:, mid].mean() / climbed.baseline.mean()) / (
+        1 - board.scores[:, mid].mean() / climbed.baseline.mean()
+    )
     assert climbed.losses()[rung] < 0.04
     assert climbed.prices()[rung] < 1 - 0.9 * max(0.0, share)  # cheaper than a coin that mixes mid and top
 
