@@ -79,13 +79,14 @@ def calibrate(queries: Sequence[GradedQuery], board: Board, wish: Wish, who: Ide
     known = board.rows(certify)
     climbed = climb(known, ladder)
     share = None if weights is None else weights[certify]
-    design = Design(seed=wish.seed, least_probability=_least(queries, certify, share))
+    evidence = [queries[int(i)] for i in certify]
+    order = int(data_digest(evidence)[:8], 16)  # of the rows, drawn by the rows: nobody can choose a lucky one
+    design = Design(seed=order, least_probability=_least(queries, certify, share))
     walks = _walks(climbed, ladder, known, wish, share, design)
     rungs = _rungs(climbed, walks, known.slices, wish, share)
     expected = _expected(climbed, rungs, walks, known, share, who)
     found = None
     if any(rungs.values()):
-        evidence = [queries[int(i)] for i in certify]
         found = _certificate(ladder, walks, rungs, expected, evidence, known, wish, who, design)
     return Calibrated(
         ladder=ladder,

@@ -12,6 +12,7 @@ from smallfirst.calibrate.certificate import decode
 from smallfirst.cli.calibrate_cmd import calibrate
 from smallfirst.cli.certified import read_certified
 from smallfirst.errors import DataError, SmallfirstError
+from smallfirst.evals.grading import coin
 from smallfirst.models.answers import write_rows
 from smallfirst.monitor.guard import ONE_TURN
 from tests.evals.made_outcomes import CONFIG, make
@@ -164,6 +165,28 @@ def test_bad_scores_are_refused(tmp_path, score, says):
     (tmp_path / "grades.jsonl").write_text("\n".join([json.dumps(first), *lines[1:]]))
     with pytest.raises(SmallfirstError, match=says):
         run(tmp_path)
+
+
+def test_grades_at_known_rates_are_weighted(tmp_path, fitted):
+    """Agreeing queries graded at 0.3 stand for all: the certificate counts them by their known probability."""
+    by_query = {}
+    for row, one in zip(ROWS, GRADES, strict=True):
+        by_query.setdefault(row.query_id, []).append((row, one))
+    grades = []
+    for query_id, cells in by_query.items():
+        rate = 1.0 if len({row.answer for row, _ in cells}) > 1 else 0.3
+        if coin(query_id, 0) < rate:
+            grades += [msgspec.structs.replace(one, sample_prob=rate) for _, one in cells]
+    assert len(grades) < len(GRADES)
+    write(tmp_path, ROWS, grades)
+    result = run(tmp_path, "--max-quality-loss", 0.1, "--out", tmp_path / "w.json")
+    assert result.exit_code == 0, result.output
+    weighted = decode((tmp_path / "w.json").read_bytes())
+    whole = decode((fitted / "certs" / "promise.json").read_bytes())
+    assert weighted.rows < whole.rows
+    assert weighted.design.least_probability == 1.0
+    assert weighted.expected.mix["frontier"] == pytest.approx(whole.expected.mix["frontier"], abs=0.15)
+    assert "queries were not graded" in result.stderr
 
 
 def test_own_parts_are_kept(tmp_path, fitted):

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
@@ -13,14 +14,18 @@ import pytest
 from click.testing import CliRunner
 
 from smallfirst.calibrate.certificate import decode, encode, issue
+from smallfirst.calibrate.promise import Promise
+from smallfirst.cli import monitoring
 from smallfirst.cli.build import App, read_settings
 from smallfirst.cli.calibrate_cmd import calibrate
 from smallfirst.cli.certified import ladder_path, read_certified
 from smallfirst.cli.config_cmd import config
+from smallfirst.cli.grade_cmd import grade
 from smallfirst.cli.monitoring import standings
+from smallfirst.cli.outcomes_cmd import outcomes
 from smallfirst.cli.running import running
 from smallfirst.core import OutReason, Reason, Usage
-from smallfirst.evals.grades import join
+from smallfirst.evals.grades import join, read_grades
 from smallfirst.evals.ladder import climb
 from smallfirst.evals.outcome_board import board_of, deal
 from smallfirst.ledger.notes import read_audits
@@ -30,9 +35,11 @@ from smallfirst.models.loopback import ScriptedUpstream, Wire
 from smallfirst.models.scripted import Reply
 from smallfirst.monitor.pairs import PAIRS
 from tests.evals.made_outcomes import CONFIG, MODELS, make
+from tests.monitor.promises import bound
 
 ROWS, GRADES = make()
 SAID = {(row.prompt, row.model): row for row in ROWS}
+HOME: list[Path] = []
 PROMISE = "policies: {promise: {kind: certified, certificate: certs/promise.json}}\n"
 
 
@@ -47,6 +54,7 @@ def upstream(request):
 def home(tmp_path_factory):
     """A folder with a certificate, its ladder and the outcomes they were made from."""
     folder = tmp_path_factory.mktemp("promise")
+    HOME[:] = [folder]
     write_rows(folder / "answers.jsonl", ROWS)
     write_rows(folder / "grades.jsonl", GRADES)
     (folder / "c.yaml").write_text(CONFIG.format(url="http://127.0.0.1:9/v1"))
@@ -213,6 +221,19 @@ def test_the_dial_selects_a_certificate_at_least_that_strict(serve, dial, policy
         assert (headers["model"], headers["reason"]) == ("best", "no_certificate")
 
 
+def test_a_dial_loosens_nothing(own, serve):
+    """Of two certificates the looser one is not taken for a policy that promises more already."""
+    change(own, promise=Promise(0.3, 0.95), bounds=(bound(loss=0.3),))
+    text = PROMISE.replace("}\n", ", loose: {kind: certified, certificate: certs/loose.json}}\n")
+    for ending in (".json", ".ladder"):
+        (own / "certs" / "promise").with_suffix(ending).rename((own / "certs" / "loose").with_suffix(ending))
+    up = serve(text.replace("certs/promise.json", str(HOME[0] / "certs" / "promise.json")), certs=own)
+    ids = {name: guarded.certificate.id for name, guarded in up.app.guards.items()}
+    for model, dial, policy in (("promise", 0.5, "promise"), ("auto", 0.5, "loose"), ("loose", 0.1, "promise")):
+        headers = up.ask(ROWS[0].prompt, model=model, smallfirst={"max_quality_loss": dial})
+        assert headers["certificate"].startswith(ids[policy]), (model, dial)
+
+
 def test_a_model_by_name_stays_the_one_whatever_the_dial(serve):
     up = serve()
     headers = up.ask(ROWS[0].prompt, model="a", smallfirst={"max_quality_loss": 0.1})
@@ -281,6 +302,48 @@ def test_the_days_money_ends_the_audits(serve):
     up.ask(ROWS[0].prompt)
     (audit,) = up.audited(1)
     assert (audit.status, audit.calls, audit.cost) == ("budget", 0, 0)
+
+
+def test_people_grade_what_differs_and_the_running_gateway_learns_it(serve, tmp_path, monkeypatch):
+    monkeypatch.setattr(monitoring, "LOOK_S", 0.05)
+    up = watched(serve, script=drifted)
+    up.ask(ROWS[0].prompt)
+    up.ask(ROWS[4].prompt)
+    first, second = up.audited(2)
+    watching = up.app.monitor.audits.watching
+    assert (first.agreement, watching.waiting) == ("different", [first.request_id, second.request_id])
+    args = [str(tmp_path / "data" / PAIRS), "--terminal", "ada", "--ledger", str(up.app.ledger_path)]
+    graded = CliRunner().invoke(grade, args, input="g\nb\nb\ng\n", env={"SMALLFIRST_HOME": str(tmp_path)})
+    assert graded.exit_code == 0, graded.output
+    end = time.monotonic() + 20
+    while watching.queued and time.monotonic() < end:
+        time.sleep(0.02)
+    assert (watching.waiting, watching.states["all"].audits) == ([], 2)
+
+
+def test_recorded_traffic_becomes_outcomes_to_calibrate_on(serve, tmp_path):
+    up = watched(serve, ", shadow: all")
+    prompts = list(dict.fromkeys(row.prompt for row in ROWS))[:5]
+    for prompt in prompts:
+        up.ask(prompt)
+    up.audited(5)
+    ledger, env = str(up.app.ledger_path), {"SMALLFIRST_HOME": str(tmp_path)}
+    kept = str(tmp_path / "data" / PAIRS)
+    judged = CliRunner().invoke(grade, [kept, "--terminal", "ada", "--ledger", ledger, "--agree-rate", "1"],
+                                input="g\n" * 20, env=env)  # fmt: skip
+    assert judged.exit_code == 0, judged.output
+    files = ["--out", str(tmp_path / "a.jsonl"), "--scores", str(tmp_path / "g.jsonl"), "--ledger", ledger]
+    result = CliRunner().invoke(outcomes, ["export", *files], env=env)
+    assert result.exit_code == 0, result.output
+    assert "20 answers to 5 queries written" in " ".join(result.stdout.split())
+    joined = join(read_answers(tmp_path / "a.jsonl"), read_grades(tmp_path / "g.jsonl"), MODELS)
+    assert {query.prompt for query in joined} == set(prompts)
+    assert all(row.input_tokens == 20 and row.latency_ms for query in joined for row in query.answers)
+
+
+def test_export_says_what_to_do_where_nothing_was_kept(tmp_path):
+    result = CliRunner().invoke(outcomes, ["export", "--out", "x.jsonl"], env={"SMALLFIRST_HOME": str(tmp_path)})
+    assert "set `monitor.keep: audited`" in str(result.exception)
 
 
 def test_shadow_all_asks_every_model_once(serve, tmp_path):
