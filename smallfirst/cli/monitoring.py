@@ -114,6 +114,7 @@ def make_monitor(
             baseline=catalogue.baseline.model,
             note=note,
             keep_up_to=parse_class(wanted.keep_up_to),
+            intent_from=parse_class(settings.ledger.intent_from),
             guarded=guards.get(policy),
             watching=watching,
             pairs_path=data_dir(environ) / PAIRS if wanted.keep == "audited" else None,

@@ -56,6 +56,7 @@ class Audits:
         baseline: str,
         note: Callable[[Note], None],
         keep_up_to: DataClass = DataClass.internal,
+        intent_from: DataClass = DataClass.personal,
         guarded: Guarded | None = None,
         watching: Watching | None = None,
         pairs_path: Path | None = None,
@@ -69,6 +70,7 @@ class Audits:
         self._settings, self._rate = settings, settings.audit_rate
         self._sender, self._models, self._baseline, self._balancer = sender, models, baseline, Balancer()
         self._note, self._keep_up_to, self._pairs = note, keep_up_to, pairs_path
+        self._intent_from = intent_from
         self._coin, self._now_us = coin, now_us
         self._budget = None if settings.usd_per_day is None else round(settings.usd_per_day * NANO)
         self._day, self._spent, self._reserved = now_us() // DAY_US, spent_today, 0
@@ -152,7 +154,7 @@ class Audits:
             if baseline.ok:
                 kept = await self._keep(audited, entry, outcomes)
                 audit = msgspec.structs.replace(audit, kept=kept)
-                audit = await self._compare(audit, audited, served, baseline)
+                audit = await self._compare(audit, audited, entry, served, baseline)
             self._write(audit)
         finally:
             self._reserved -= reserve
@@ -171,13 +173,13 @@ class Audits:
         asked = {name: await caller.ask(Start(n, name, signals=True)) for n, name in enumerate(missing)}
         return {name: known[name] for name in wanted if name in known}, asked
 
-    async def _compare(self, audit: Audit, audited: Audited, served: Outcome, baseline: Outcome) -> Audit:
+    async def _compare(self, audit: Audit, audited: Audited, entry: Entry, served: Outcome, baseline: Outcome) -> Audit:
         how = "same" if served.model == baseline.model else agreement(served, baseline)
         audit = msgspec.structs.replace(audit, agreement=how)
         judge = self._settings.judge
         if how == "same" or (judge is None and audit.kept):  # kept: people may grade it
             return audit
-        if judge is None or not any(model == judge for model, _ in audited.permit.replicas):
+        if judge is None or not self._may_see(judge, audited, entry.data_class):
             return msgspec.structs.replace(audit, status="ungraded")
         query = judge_query(audited.query, [answer_text(served), answer_text(baseline)])
         caller = Caller(self._sender, self._balancer, self._models, query, audited.permit)
@@ -190,6 +192,12 @@ class Audits:
         return msgspec.structs.replace(
             audit, served_score=scores[0], baseline_score=scores[1], grader=judge_name(judge)
         )
+
+    def _may_see(self, judge: str, audited: Audited, data_class: DataClass) -> bool:
+        """Whether the permit covers the judge, and, where sending takes an intent, the request's intent names it."""
+        if not any(model == judge for model, _ in audited.permit.replicas):
+            return False
+        return data_class < self._intent_from or any(judge in tier.models for tier in audited.tiers)
 
     async def _keep(self, audited: Audited, entry: Entry, outcomes: Mapping[str, Outcome]) -> bool:
         """Texts into the file, where that was asked for and the data class allows it."""

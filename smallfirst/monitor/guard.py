@@ -50,7 +50,8 @@ class Guarded:
         self.max_quality_loss = certificate.promise.max_quality_loss
         self._models = frozenset(models)
         self._one_turn = ONE_TURN in certificate.notes
-        self._rungs = {bound.slice: rung(bound.rung) for bound in certificate.bounds}
+        whole = () if found.voiding else certificate.bounds  # another ladder may not even have such a rung
+        self._rungs = {bound.slice: rung(bound.rung) for bound in whole}
         self._whole: tuple[Tier, ...] = ()  # the last tiers that were found to hold every model
 
     @property

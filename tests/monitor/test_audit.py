@@ -155,6 +155,16 @@ def test_a_judge_that_can_not_be_read_or_may_not_see_it_leaves_it_ungraded():
     assert desk.asked == ["best"]
 
 
+def test_a_judge_outside_the_tiers_sees_nothing_that_takes_an_intent():
+    """The request's intent names the models of its tiers: what goes elsewhere could not be proved after a crash."""
+    script = {"best": "5", "mid": "5", "small": '{"A": 5, "B": 5}'}
+    tiers = (Tier("mid", ("mid",)), Tier("frontier", ("best",)))
+    desk = Desk(script, judge="small")
+    assert desk.run(outcome("mid"), tiers=tiers, data_class=DataClass.personal).status == "ungraded"
+    assert desk.run(outcome("mid"), tiers=tiers, data_class=DataClass.internal, id="sf-2").status == "ok"
+    assert desk.asked == ["best", "best", "small"]
+
+
 def test_without_a_judge_only_what_is_kept_waits_for_people(tmp_path):
     assert Desk({"best": "5"}).run().status == "ungraded"
     desk = Desk({"best": "5"}, keep="audited", pairs=tmp_path / "kept.jsonl")

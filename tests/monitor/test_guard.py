@@ -6,8 +6,8 @@ import pytest
 
 from smallfirst.calibrate.certificate import Differences
 from smallfirst.core import Dials, OutReason, Query, Reason, Tier
-from smallfirst.monitor.guard import ONE_TURN
-from tests.monitor.promises import bound, certificate, guarded
+from smallfirst.monitor.guard import ONE_TURN, Guarded
+from tests.monitor.promises import MODELS, bound, certificate, guarded
 from tests.policy.stage import DOWN, MID, TIERS, TOP, asked, play
 
 
@@ -33,6 +33,14 @@ def test_a_certificate_that_was_voided_is_not_served_under():
     assert not policy.in_force
     assert (asked(trace), trace.decision.reason) == (["f1"], Reason.no_certificate)
     assert standing(trace) == (policy.certificate.id, OutReason.digest)
+
+
+def test_a_voided_certificate_does_not_look_at_its_ladder():
+    def no_rung(rung):
+        raise AssertionError(rung)
+
+    policy = Guarded("promise", certificate(), MODELS, no_rung, Differences(voiding=("the ladder is another",)))
+    assert play(policy).decision.out_reason is OutReason.digest
 
 
 def test_a_changed_price_only_warns():
