@@ -78,15 +78,8 @@ def test_rung_0_is_the_top_model_alone(fitted):
 def test_learning_pays_on_queries_that_were_not_fitted_on(fitted):
     ladder, board, climbed = fitted
     rung = ladder.cheapest(0.02)
-<<<<<<< HEAD
-    mid = climbed.models.index("mid")
-    share = 1 - (0.98 - board.scores[:, mid].mean() / climbed.baseline.mean()) / (
-        1 - board.scores[:, mid].mean() / climbed.baseline.mean()
-    )
-=======
     mid = board.scores[:, 2].mean() / board.scores[:, 3].mean()
     coin = 1 - climbed.losses()[rung] / (1 - mid) * (1 - board.costs[:, 2].mean() / board.costs[:, 3].mean())
->>>>>>> promise
     assert climbed.losses()[rung] < 0.04
     assert climbed.prices()[rung] < coin - 0.1  # far cheaper than a coin that mixes mid and top to the same quality
 
