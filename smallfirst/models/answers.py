@@ -169,7 +169,14 @@ def output_tokens(row: AnswerRow) -> int:
 
 
 def row_of(
-    query: Query, outcome: Outcome, *, tier: str = "", slice: str = "", rate: float = 1.0, at_us: int = 0
+    query: Query,
+    outcome: Outcome,
+    *,
+    tier: str = "",
+    category: str = "",
+    slice: str = "",
+    rate: float = 1.0,
+    at_us: int = 0,
 ) -> AnswerRow:
     """One live answer as a row. Of the request only what validity depends on is kept beside the messages."""
     messages = msgspec.json.decode(query.fields["messages"])
@@ -184,6 +191,7 @@ def row_of(
         messages=None if alone else tuple(messages),
         tool_calls=outcome.tool_calls or None,
         request=kept or None,
+        category=category,
         slice=slice,
         tier=tier,
         finish=outcome.finish,

@@ -26,7 +26,7 @@ from smallfirst.ledger.notes import Audit, Note
 from smallfirst.models.answers import row_of
 from smallfirst.models.sender import Sender
 from smallfirst.monitor import pairs
-from smallfirst.monitor.guard import Guarded
+from smallfirst.monitor.guard import Guarded, slice_name
 from smallfirst.monitor.judge import REPLY_TOKENS, answer_text, judge_name, judge_query, read_scores
 from smallfirst.monitor.settings import MonitorSettings
 from smallfirst.monitor.watch import Watching
@@ -203,13 +203,11 @@ class Audits:
         """Texts into the file, where that was asked for and the data class allows it."""
         if self._pairs is None or self._settings.keep == "none" or entry.data_class > self._keep_up_to:
             return False
+        named = {"slice": slice_name(entry.tags, entry.kind), "category": entry.kind}
         rows = [
-            row_of(
-                audited.query, outcome, tier=self._models[model].tier, slice=self._slice(entry),
-                rate=self._rate, at_us=entry.at_us,
-            )
-            for model, outcome in outcomes.items()
-        ]  # fmt: skip
+            row_of(audited.query, outcome, tier=self._models[m].tier, rate=self._rate, at_us=entry.at_us, **named)
+            for m, outcome in outcomes.items()
+        ]
         try:
             await asyncio.to_thread(pairs.keep, self._pairs, rows)
         except OSError as fault:

@@ -90,8 +90,7 @@ class Guarded:
         """What is proved for a request with these tags, of this kind; None: its slice was never certified."""
         if self.certificate.slicing is None:
             return self.certificate.bounds[0]
-        named = next((tag.removeprefix(TAG) for tag in tags if tag.startswith(TAG)), kind)
-        return self.certificate.bound(named)
+        return self.certificate.bound(slice_name(tags, kind))
 
     def _holds_all(self, tiers: tuple[Tier, ...]) -> bool:
         if not self._models <= {name for tier in tiers for name in tier.models}:
@@ -103,6 +102,11 @@ class Guarded:
         if decision.served is None:
             reason = reason or OutReason.unserved
         return msgspec.structs.replace(decision, certificate_id=self.certificate.id, out_reason=reason)
+
+
+def slice_name(tags: tuple[str, ...], kind: str) -> str:
+    """The slice that a request's caller named, else its kind."""
+    return next((tag.removeprefix(TAG) for tag in tags if tag.startswith(TAG)), kind)
 
 
 def _tags(facts: Facts) -> tuple[str, ...]:

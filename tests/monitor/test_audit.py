@@ -168,9 +168,11 @@ def test_a_judge_outside_the_tiers_sees_nothing_that_takes_an_intent():
 def test_without_a_judge_only_what_is_kept_waits_for_people(tmp_path):
     assert Desk({"best": "5"}).run().status == "ungraded"
     desk = Desk({"best": "5"}, keep="audited", pairs=tmp_path / "kept.jsonl")
-    audit = desk.run(data_class=DataClass.internal)
+    audit = desk.run(data_class=DataClass.internal, tags=("slice:sums",))
     assert (audit.status, audit.kept, audit.served_score) == ("ok", True, None)
-    assert {row.model: row.answer for row in read_answers(tmp_path / "kept.jsonl")} == {"small": "4", "best": "5"}
+    rows = read_answers(tmp_path / "kept.jsonl")
+    assert {row.model: row.answer for row in rows} == {"small": "4", "best": "5"}
+    assert {(row.slice, row.category) for row in rows} == {("sums", "faq")}
     assert desk.run(data_class=DataClass.personal, id="sf-2").status == "ungraded"
     assert len(read_answers(tmp_path / "kept.jsonl")) == 2
 
