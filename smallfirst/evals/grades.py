@@ -44,7 +44,7 @@ def read_grades(path: Path) -> list[Grade]:
     """Every grade of a .jsonl or .parquet file; a table of answers with a `score` column is one too.
 
     Raises DataError that names file, line and field: a score that is missing or outside 0..1, a probability that is
-    none, two grades of one answer by one grader that differ.
+    none, two grades of one answer by one grader.
     """
     kept: dict[tuple[str, str, str], Grade] = {}
     for line, raw in table_rows(path):
@@ -56,7 +56,7 @@ def read_grades(path: Path) -> list[Grade]:
             raise DataError(f"{where}: {error}") from None
         grade = _checked(row, where)
         before = kept.setdefault((grade.query_id, grade.model, grade.grader), grade)
-        if before.score != grade.score:
+        if before is not grade:
             raise DataError(
                 f"{where}: a second score of {grade.model!r} on query_id {grade.query_id!r} by {grade.grader} "
                 f"({grade.score:g}, before {before.score:g}); keep one of them"

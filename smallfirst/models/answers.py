@@ -52,22 +52,24 @@ class AnswerRow(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def read_answers(path: Path) -> list[AnswerRow]:
-    """Every row of a .jsonl or .parquet file, checked; identical copies once.
+    """Every row of a .jsonl or .parquet file, checked.
 
     Raises DataError that names file, line and field: no prompt, a probability outside 0..1, two rows for one query and
-    model that say different things, one query_id with two prompts. SetupError without pyarrow (parquet only).
+    model, one query_id with two prompts. SetupError without pyarrow (parquet only).
     """
     kept: dict[tuple[str, str], AnswerRow] = {}
+    lines: dict[tuple[str, str], int] = {}
     prompts: dict[str, tuple[str, int]] = {}
     for line, raw in table_rows(path):
         where = f"{path.name}, line {line}"
         row = _row(raw, where)
-        before = kept.setdefault((row.query_id, row.model), row)
-        if (before.answer, before.tool_calls, before.prompt) != (row.answer, row.tool_calls, row.prompt):
+        key = (row.query_id, row.model)
+        if (other := lines.setdefault(key, line)) != line:
             raise DataError(
-                f"{where}: a second row for query_id {row.query_id!r} and model {row.model!r} says something else; "
-                "keep one of them, or give repeated queries ids of their own"
+                f"{where}: a second row for query_id {row.query_id!r} and model {row.model!r}, after line {other}; "
+                "keep one of them, or give a query that was asked again an id of its own"
             )
+        kept[key] = row
         asked, first = prompts.setdefault(row.query_id, (row.prompt, line))
         if asked != row.prompt:
             raise DataError(f"{where}: query_id {row.query_id!r} has another prompt than on line {first}")

@@ -169,7 +169,9 @@ class Audits:
         if self._settings.shadow == "baseline":
             wanted = [self._baseline]
         caller = Caller(self._sender, self._balancer, self._models, audited.query, audited.permit)
-        missing = [name for name in wanted if name != served.model and name not in known]
+        if self._settings.shadow == "baseline" or _has_content(served):  # else it was relayed as it came, unread
+            known[served.model] = served
+        missing = [name for name in wanted if name not in known]
         asked = {name: await caller.ask(Start(n, name, signals=True)) for n, name in enumerate(missing)}
         return {name: known[name] for name in wanted if name in known}, asked
 
@@ -203,6 +205,8 @@ class Audits:
         """Texts into the file, where that was asked for and the data class allows it."""
         if self._pairs is None or self._settings.keep == "none" or entry.data_class > self._keep_up_to:
             return False
+        if any(outcome.ok and not _has_content(outcome) for outcome in outcomes.values()):
+            return False  # the baseline's own stream, which nobody has read
         named = {"slice": slice_name(entry.tags, entry.kind), "category": entry.kind}
         rows = [
             row_of(audited.query, outcome, tier=self._models[m].tier, rate=self._rate, at_us=entry.at_us, **named)

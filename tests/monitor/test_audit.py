@@ -218,6 +218,16 @@ def test_shadow_all_asks_everyone_who_may_see_it(tmp_path):
     assert {row.sample_prob for row in read_answers(tmp_path / "kept.jsonl")} == {0.5}
 
 
+def test_a_stream_that_was_relayed_unread_is_asked_again_only_to_collect_outcomes(tmp_path):
+    desk = Desk(keep="audited", pairs=tmp_path / "kept.jsonl")
+    audit = desk.run(outcome("best", text=""))
+    assert (desk.asked, audit.agreement, audit.kept) == ([], "same", False)
+    collecting = Desk(keep="audited", shadow="all", pairs=tmp_path / "kept.jsonl")
+    assert collecting.run(outcome("best", text="")).kept
+    assert sorted(collecting.asked) == ["best", "mid", "small"]
+    assert {row.answer for row in read_answers(tmp_path / "kept.jsonl")} == {"4"}
+
+
 def test_an_audit_that_breaks_is_logged_and_counted(caplog):
     def script(call):
         raise RuntimeError("a bug")
