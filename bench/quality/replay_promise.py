@@ -2,12 +2,12 @@
 
     python bench/quality/replay_promise.py [--limit 2000] [--max-quality-loss 0.05] [--seed 0]
 
-Needs ../shared/data/outcomes, pyarrow and scikit-learn. In order: recorded answers and scores of five roles (ZeroEval and
-MMLU-Pro; BFCL's prompts name no answer without their tools) are written in the outcome format; `smallfirst calibrate`
-fits, certifies and writes the certificate; a server of the recorded answers and a gateway with that certificate start
-on loopback; the prompts of the report part, which were neither fitted nor certified on, go through it; each reply's
-model and cost are compared with what evals/ladder.py says of the row. Any difference is a failure. Writes
-bench/out/replay_promise.json with commit, seed and command.
+Needs ../shared/data/outcomes, pyarrow and scikit-learn. In order: recorded answers and scores of five roles (ZeroEval
+and MMLU-Pro; BFCL's prompts name no answer without their tools) are written in the outcome format; `smallfirst
+calibrate` fits, certifies and writes the certificate; a server of the recorded answers and a gateway with that
+certificate start on loopback; the prompts of the report part, which were neither fitted nor certified on, go through
+it; each reply's model and cost are compared with what evals/ladder.py says of the row. Any difference is a failure.
+Writes bench/out/replay_promise.json with commit, seed and command.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from smallfirst.evals.mix import PARTS, ROLES, USD_PER_M
 from smallfirst.evals.outcome_board import board_of, deal
 from smallfirst.evals.outcomes import read_outcomes
 from smallfirst.evals.replay import Prompt, Replay
+from smallfirst.evals.replies import Reply
 from smallfirst.learn.board import Board
 from smallfirst.models.answers import AnswerRow, write_rows
 from smallfirst.models.recorded import Recording, prompt_key
@@ -104,9 +105,15 @@ def write_outcomes(data: Path, home: Path) -> tuple[list[AnswerRow], list[Grade]
                 recordings.append(msgspec.structs.replace(one, model=role))
                 rows.append(
                     AnswerRow(
-                        id, role, one.prompt, answer=one.text, category=name, finish=one.finish,
-                        input_tokens=one.input_tokens, output_tokens=one.output_tokens,
-                    )  # fmt: skip
+                        id,
+                        role,
+                        one.prompt,
+                        answer=one.text,
+                        category=name,
+                        finish=one.finish,
+                        input_tokens=one.input_tokens,
+                        output_tokens=one.output_tokens,
+                    )
                 )
                 grades.append(Grade(id, role, scores[query_id, model], "checker:recorded"))
     write_rows(home / "answers.jsonl", rows)
@@ -166,30 +173,35 @@ def decisions(args: argparse.Namespace, home: Path, queries: list[GradedQuery], 
     ]
 
 
-def replay(args: argparse.Namespace, url: str, prompts: list[str]) -> list[tuple[str | None, int | None]]:
+def replay(args: argparse.Namespace, url: str, prompts: list[str]) -> list[Reply]:
     """What the gateway does with them, in their order."""
     asked = [Prompt(str(n), ({"role": "user", "content": text},)) for n, text in enumerate(prompts)]
-    found: list[tuple[str | None, int | None]] = [(None, None)] * len(asked)
     run = Replay(url, asked, model="promise", concurrency=args.concurrency)
-    for reply in track(run, "replaying", total=len(asked), console=out, transient=True):
-        found[int(reply.id)] = (reply.model, reply.cost)
-    return found
+    replies = list(track(run, "replaying", total=len(asked), console=out, transient=True))
+    return sorted(replies, key=lambda reply: int(reply.id))
 
 
 def finish(
     args: argparse.Namespace,
     home: Path,
     offline: list[Decided],
-    online: list[tuple[str | None, int | None]],
+    online: list[Reply],
     seconds: float,
 ) -> None:
     certificate, _ = read_certified(home / "promise.json")
-    differ = [n for n, ((_, model, cost), found) in enumerate(zip(offline, online, strict=True)) if (model, cost) != found]
-    served = Counter(model for model, _ in online)
-    out.print(f"{len(online):,} prompts over HTTP in {seconds:.0f} s; {len(differ)} decisions differ from the evaluation")
+    pairs = enumerate(zip(offline, online, strict=True))
+    differ = [n for n, ((_, model, cost), reply) in pairs if (model, cost) != (reply.model, reply.cost)]
+    served = Counter(reply.model for reply in online)
+    overhead = sorted(reply.overhead_us or 0 for reply in online)
+    p50, p95 = (overhead[int(len(overhead) * share)] / 1000 for share in (0.5, 0.95))
+    out.print(
+        f"{len(online):,} prompts over HTTP in {seconds:.0f} s; {len(differ)} decisions differ from the evaluation"
+    )
     out.print("served by: " + ", ".join(f"{model} {count / len(online):.1%}" for model, count in served.most_common()))
+    out.print(f"the gateway's own part of a request: p50 {p50:.2f} ms, p95 {p95:.2f} ms, {args.concurrency} callers")
     for n in differ[:10]:
-        out.print(f"  {offline[n][0][:80]!r}: evaluated {offline[n][1:]}, served {online[n]}", markup=False)
+        got = (online[n].model, online[n].cost)
+        out.print(f"  {offline[n][0][:80]!r}: evaluated {offline[n][1:]}, served {got}", markup=False)
     commit = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], text=True, cwd=HERE).strip()
     result = {
         "commit": commit,
@@ -199,6 +211,7 @@ def finish(
         "prompts": len(online),
         "differ": len(differ),
         "served": dict(served),
+        "overhead_ms": {"p50": p50, "p95": p95},
         "seconds": round(seconds, 1),
     }
     path = HERE / "out" / "replay_promise.json"
