@@ -53,9 +53,7 @@ def main() -> None:
     command = " ".join(["bench/ladder_fit.py", *sys.argv[1:]])
     path = HERE / "out" / "ladder_fit.json"
     path.parent.mkdir(exist_ok=True)
-    path.write_text(
-        json.dumps({"commit": commit, "command": command, "seed": 0, "load": os.getloadavg(), "fits": found})
-    )
+    path.write_text(json.dumps({"commit": commit, "command": command, "seed": 0, "load": os.getloadavg(), "fits": found}))
 
 
 def world(rows: int, models: int, seed: int = 0) -> Board:

@@ -94,9 +94,7 @@ def add(found: dict[str, list[dict]], part: str, lines: list[dict]) -> None:
     found.setdefault(part, []).extend(lines)
 
 
-def open_part(
-    board: Board, seed: int, plans: tuple[str, ...] = tuple(PLANS), recipe: Recipe | None = None
-) -> list[dict]:
+def open_part(board: Board, seed: int, plans: tuple[str, ...] = tuple(PLANS), recipe: Recipe | None = None) -> list[dict]:
     """One split: baselines and ladders, settings chosen on the fit part, measured on the report part."""
     fit, report = study_split(board.groups, 0.4, np.random.default_rng(1000 + seed))
     known, asked = board.rows(fit), board.rows(report)
@@ -227,9 +225,7 @@ def query_only(known: Board, asked: Board, words: Words, ladder: Ladder) -> tupl
         rows = np.arange(len(known))
         if known.scores[rows, pick].mean() >= (1 - LOSS) * known.scores[:, -1].mean():
             best = min(best, (float(known.costs[rows, pick].mean()), trade))
-    pick = (
-        np.array(tiers)[(chances[1] - best[1] * price).argmax(1)] if np.isfinite(best[0]) else np.full(len(asked), -1)
-    )
+    pick = np.array(tiers)[(chances[1] - best[1] * price).argmax(1)] if np.isfinite(best[0]) else np.full(len(asked), -1)
     rows = np.arange(len(asked))
     return asked.scores[rows, pick], asked.costs[rows, pick], np.ones(len(asked))
 

@@ -110,9 +110,7 @@ def fit_ladder(
     return _Fit(chosen, plan, path, seed).ladder(words or fit_words(chosen, path=path, seed=seed))
 
 
-def fit_words(
-    board: Board, rows: Sequence[int] | Ints | None = None, *, path: Path | None = None, seed: int = 0
-) -> Words:
+def fit_words(board: Board, rows: Sequence[int] | Ints | None = None, *, path: Path | None = None, seed: int = 0) -> Words:
     """Heads for every model of the board on at most `path.head_rows` of these rows, drawn by group."""
     path, board = path or Path(), board if rows is None else board.rows(np.asarray(rows))
     if not path.words:
