@@ -1,9 +1,10 @@
 """Per model: how likely it answers a query right, from the query's words alone.
 
 Knows factors (a few numbers that a text adds up to, word by word) and heads (a model's intercept and one slope for each
-factor). Does not know how either was fitted, nor prices or policies. A text is read once for any number of models; what
-one segment adds is held inside a ball of radius `clip`, so that no suffix can move a model by more than the clip times
-the length of its slopes. The more of a text is unfamiliar, the lower every chance: what is unknown goes up.
+factor). Does not know how either was fitted, nor prices or policies. A text is read once for any number of models. What
+one segment adds (the first one with the symbols and the length) is held inside a ball of radius `clip`, so that no
+suffix moves a model by more than the clip times the length of its slopes. The more of a text is unfamiliar, the lower
+every chance: what is unknown goes up.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from operator import add, mul
 
 import msgspec
 
-from smallfirst.classify.tables import OTHERS, Reading, Tables
+from smallfirst.classify.tables import OTHERS, Tables
 from smallfirst.errors import DataError
 
 FORMAT = 1
@@ -89,9 +90,9 @@ class Heads:
 
     def read(self, text: str) -> tuple[list[float], float]:
         """(the text's factors in steps, how strange it is: 0 for a familiar text, 1 where every word is unknown)."""
-        reading = self.tables.read(text)
-        known = sum(part[0] for part in reading.parts)
-        return bounded(reading, 1, self._clip), unfamiliar(known, reading.words, self.file.factors.familiar)
+        parts, room, _, words = self.tables.read(text)
+        known = sum(part[0] for part in parts)
+        return bounded(parts, room, 1, self._clip), unfamiliar(known, words, self.file.factors.familiar)
 
 
 Steps = tuple[float, list[float], float]
@@ -103,17 +104,17 @@ def steps_of(head: Head, step: float) -> Steps:
     return head.intercept, [slope * step for slope in head.slopes], head.level
 
 
-def bounded(reading: Reading, first: int, clip: float) -> list[float]:
+def bounded(parts: Sequence[tuple[int, ...]], room: Sequence[int], first: int, clip: float) -> list[float]:
     """The factors' sums from field `first` on, each segment shortened to the radius sqrt(clip) times its room."""
-    factors: list[float] = list(reading.rest[first:])
-    for part, room in zip(reading.parts, reading.room, strict=True):
+    factors: list[float] = []
+    for part, width in zip(parts, room, strict=True):
         added: Sequence[float] = part[first:]
         square = sum(map(mul, added, added))
-        limit = clip * room * room
+        limit = clip * width * width
         if square > limit:
             shrink = sqrt(limit / square)
             added = [shrink * one for one in added]
-        factors = list(map(add, factors, added))
+        factors = list(map(add, factors, added)) if factors else list(added)
     return factors
 
 

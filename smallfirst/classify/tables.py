@@ -19,9 +19,13 @@ OTHERS = len(SYMBOLS) + LENGTHS
 """Rows beside those of words and pairs: the symbols in the order of SYMBOLS, then the classes of length."""
 
 _SIGN = 1 << (FIELD_BITS - 1)
+_MASK = (1 << FIELD_BITS) - 1
+_ABOVE = 8  # bytes above the last field, where pairs carry their numbers
 
-# the words and the pairs of every segment together, or the symbols and a length: their sums must fit into a field
-assert (2 * SEGMENTS * WORDS + len(SYMBOLS) + 1) * ZERO < _SIGN  # noqa: S101 - checked once, at import
+MOST_ROWS = 2 * SEGMENTS * WORDS + len(SYMBOLS) + 1
+"""Rows that one sum may have: the words and the pairs of every segment, the symbols, a length."""
+
+assert MOST_ROWS * ZERO < _SIGN  # noqa: S101 - checked once, at import: a sum fits into its field
 
 
 class Packing:
@@ -30,10 +34,11 @@ class Packing:
     def __init__(self, width: int) -> None:
         self.width = width
         self._fields = struct.Struct(f"<{width}h")
-        self.ones = int.from_bytes(struct.pack(f"<{width}H", *[1] * width), "little")
-        self.neutral = self.ones * ZERO
-        self.below = (1 << (FIELD_BITS * width)) - 1
-        self._signs = self.ones * _SIGN
+        ones = int.from_bytes(struct.pack(f"<{width}H", *[1] * width), "little")
+        self.neutral = ones * ZERO
+        self._signs = ones * _SIGN
+        self._lifts = [ones * (_SIGN - ZERO * rows) for rows in range(MOST_ROWS + 1)]
+        self._room = self._fields.size + _ABOVE
 
     def rows(self, table: bytes) -> list[int]:
         """One integer for each row of `table`."""
@@ -43,18 +48,14 @@ class Packing:
         return [int.from_bytes(spread[at : at + size], "little") for at in range(0, len(spread), size)]
 
     def sums(self, total: int, rows: int) -> tuple[int, ...]:
-        """Each field's sum in signed steps, of `rows` added rows. Bits above the last field are ignored."""
-        lifted = total + self.ones * (_SIGN - ZERO * rows)  # every field now holds its sum + 2**15
-        return self._fields.unpack(((lifted ^ self._signs) & self.below).to_bytes(self._fields.size, "little"))
+        """Each field's sum in signed steps, of `rows` added rows. What lies above the last field is left out."""
+        lifted = (total + self._lifts[rows]) ^ self._signs  # every field now holds its sum, in two's complement
+        return self._fields.unpack_from(lifted.to_bytes(self._room, "little"))
 
 
-class Reading:
-    """What a text adds up to: `parts` by segment (words and pairs), `room` of each, `rest` (symbols and length)."""
-
-    __slots__ = ("parts", "rest", "room", "words")
-
-    def __init__(self, parts: list[tuple[int, ...]], room: list[int], rest: tuple[int, ...], words: int) -> None:
-        self.parts, self.room, self.rest, self.words = parts, room, rest, words
+Reading = tuple[list[tuple[int, ...]], list[int], int, int]
+"""What a text adds up to: each segment's sums by field (words and pairs, and in the first also symbols and length); the
+room of each, in segments; field 0 of the symbols and the length alone; how many distinct words there are."""
 
 
 class Tables:
@@ -91,20 +92,23 @@ class Tables:
         A word counts once, in the segment that shows it first; a pair once in a segment.
         """
         segments, symbols = sample(text)
-        word, pair, sums = self.words.get, self.pairs.get, self.packing.sums
-        rest = sums(sum(map(self.symbols.__getitem__, symbols), self.lengths[length_class(text)]), len(symbols) + 1)
+        word, pair, sums, neutral = self.words.get, self.pairs.get, self.packing.sums, self._neutral
+        total, rows = sum(map(self.symbols.__getitem__, symbols), self.lengths[length_class(text)]), len(symbols) + 1
+        bare = (total & _MASK) - ZERO * rows
         seen: set[bytes] = set()
         parts, room = [], []
         for segment in segments:
             words = set(segment)
-            words -= seen
+            if seen:
+                words -= seen
             seen |= words
             pairs = set(map(pair, zip(segment, segment[1:])))  # noqa: B905, RUF007 - 1 us faster than pairwise
             pairs.discard(None)
-            total = sum(pairs, sum(map(word, words, self._neutral)))  # type: ignore[arg-type]
-            parts.append(sums(total, len(words) + len(pairs)))
+            total = sum(pairs, sum(map(word, words, neutral), total))  # type: ignore[arg-type]
+            parts.append(sums(total, rows + len(words) + len(pairs)))
             room.append(1 if len(segment) <= WORDS else units(segment))
-        return Reading(parts, room, rest, len(seen))
+            total = rows = 0
+        return parts, room, bare, len(seen)
 
     def row(self, packed: int) -> tuple[int, ...]:
         """The fields of one row."""

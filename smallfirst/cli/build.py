@@ -6,6 +6,7 @@ Knows all rooms. Does not know terminals or servers: `serve`, `ask`, `demo` and 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import tempfile
 from collections.abc import Callable, Mapping
@@ -26,6 +27,7 @@ from smallfirst.config.paths import cache_dir, data_dir
 from smallfirst.core import Entry, Replica
 from smallfirst.engine.admission import Admission
 from smallfirst.engine.request import Engine
+from smallfirst.errors import SetupError
 from smallfirst.evals.probe import load_probes
 from smallfirst.gateway.app import Gateway
 from smallfirst.gateway.chat import ChatHandler
@@ -55,6 +57,9 @@ from smallfirst.policy.settings import PolicySettings
 from smallfirst.privacy.classes import parse_class
 from smallfirst.privacy.rules import Rules
 from smallfirst.store.sqlite import sqlite_path
+
+LOADS_WITHIN_S = 20.0
+"""How long a request waits for an embedded model that is still loading; it takes a second, on a busy machine five."""
 
 
 class App:
@@ -137,6 +142,11 @@ class App:
         parts["ledger"] = "failing" if self.ledger.failing else "ok"
         return Readiness(len(loading) < len(self.catalogue.models) and not self.ledger.failing, parts)
 
+    async def _loaded(self) -> None:
+        """Only embedded models are there: who asks while they are still loading waits for the first of them."""
+        with contextlib.suppress(SetupError):  # it can't be loaded; the request itself will say what is wrong
+            await self.runtimes[0].ready(LOADS_WITHIN_S)
+
     def _catalogue(self) -> Catalogue:
         settings = self.settings
         return build_catalogue(
@@ -173,7 +183,8 @@ class App:
 
     def _routes(self, policies: tuple[str, ...]) -> Gateway:
         keys = Keys.from_settings(self.settings.keys)
-        chat = ChatHandler(self.engine, keys, self.settings.server)
+        alone = len(self.runtimes) == len(self.catalogue.models)
+        chat = ChatHandler(self.engine, keys, self.settings.server, self._loaded if alone else None)
         return Gateway(
             {
                 ("POST", "/v1/chat/completions"): chat,

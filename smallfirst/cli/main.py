@@ -24,6 +24,10 @@ VERBS = {
     "estimate": ("smallfirst.cli.estimate_cmd:estimate", "What a mix of tiers would cost, without any traffic."),
     "probe": ("smallfirst.cli.probe_cmd:probe", "Find out what a model gets right, before trusting it."),
     "replay": ("smallfirst.cli.replay_cmd:replay", "Send recorded prompts through a gateway and report."),
+    "evaluate": (
+        "smallfirst.cli.evaluate_cmd:evaluate_verb",
+        "How good, dear and quick routing is, on recorded outcomes.",
+    ),
     "models": ("smallfirst.cli.models_cmd:models", "List models and presets; fetch weights."),
     "config": ("smallfirst.cli.config_cmd:config", "Check, explain and start a configuration file."),
     "router": ("smallfirst.cli.router_cmd:router", "Train and inspect the classifier."),

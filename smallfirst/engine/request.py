@@ -6,6 +6,7 @@ Knows the order of the hops. Does not know HTTP (gateway), how a model is reache
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 
@@ -146,6 +147,9 @@ class Exchange:
             return self._finish(None, error)
         except LedgerError:
             return self._finish(None, Overloaded(_NO_INTENT, code="ledger_unavailable", retry_after_s=5.0))
+        except (Exception, asyncio.CancelledError):  # a fault of ours, or the gateway stops: what was sent is kept
+            self._finish(None, RequestError("the gateway did not finish this request", code="internal_error"))
+            raise
         return self._finish(decision, None)  # 6. ledger: what was asked, tried, served and saved
 
     def gone(self, cause: str) -> None:
@@ -188,14 +192,15 @@ class Exchange:
 
     def _expected_cost(self, model: str) -> int:
         price, needs = self.engine.catalogue.models[model].price, self.query.needs
-        return 0 if price is None else price.cost(Usage(needs.input_tokens, needs.output_tokens or USUAL_ANSWER))
+        written = (needs.output_tokens or USUAL_ANSWER) * needs.n
+        return 0 if price is None else price.cost(Usage(needs.input_tokens, written))
 
     async def _commit_intent(self, tiers: tuple[Tier, ...], permit: Permit) -> None:
         if self.data_class < self.engine.intent_from:
             return
         models = tuple(name for tier in tiers for name in tier.models)
-        replicas = (r for name in models for r in self.engine.catalogue.models[name].replicas)
-        locations = tuple(sorted({r.location for r in replicas}))
+        replicas = ((name, r) for name in models for r in self.engine.catalogue.models[name].replicas)
+        locations = tuple(sorted({r.location for name, r in replicas if (name, r.provider) in permit.replicas}))
         now = time.time_ns() // 1000
         await self.engine.ledger.intent(Intent(self.query.id, now, self.data_class, models, locations, permit.rule))
 

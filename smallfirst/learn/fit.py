@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smallfirst.classify.sample import units
-from smallfirst.classify.weights import KINDS, ZERO
+from smallfirst.classify.tables import ZERO
+from smallfirst.classify.weights import KINDS
 from smallfirst.errors import SetupError
 from smallfirst.learn.features import Features, Vocabulary, make_vocabulary, matrix
 
@@ -94,8 +95,8 @@ def calibrate(
     always: Sequence[Features],
     recipe: Recipe,
     seed: int,
-) -> Calibration:
-    """Clip, Platt's line and the familiar share, all from predictions out of fold."""
+) -> tuple[Calibration, Array]:
+    """Clip, Platt's line and the familiar share, all from predictions out of fold; and those log-odds, calibrated."""
     fold = fold_of(groups, recipe.folds)
     segments: list[Array] = [np.empty(0)] * len(shown)
     rest, unknown = np.zeros(len(shown)), np.zeros(len(shown))
@@ -115,12 +116,13 @@ def calibrate(
     clip = float(np.quantile(np.abs(np.concatenate(segments)) / np.concatenate(room), recipe.clip_quantile))
     raw = clipped(segments, room, rest, clip)
     platt = fit_shares(raw[:, None], shares, 1e6, seed)
-    return Calibration(
+    found = Calibration(
         clip=clip,
         slope=float(platt.weights[0]),
         offset=platt.intercept,
         familiar=float(np.quantile(unknown, recipe.familiar_quantile)),
     )
+    return found, found.slope * raw + found.offset
 
 
 def fit_kinds(rows: Any, kinds: Sequence[str], recipe: Recipe, seed: int) -> tuple[Array, Array]:
@@ -137,6 +139,6 @@ def fit_kinds(rows: Any, kinds: Sequence[str], recipe: Recipe, seed: int) -> tup
 
 def rounded(values: Array) -> tuple[NDArray[np.uint8], float]:
     """(bytes around ZERO, the step); the largest weight fills the range."""
-    step = float(np.abs(values).max()) / (ZERO - 1)
+    step = float(np.abs(values).max(initial=0.0)) / (ZERO - 1)
     step = step if step > 0 else 1.0
     return (np.rint(values / step) + ZERO).astype(np.uint8), step

@@ -6,7 +6,8 @@ a head from a few hundred labels without touching the rest. Does not know files,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -74,7 +75,7 @@ def fit_heads_twice(
     shown = [features_of(text) for text in texts]
     fold = fold_of(groups, recipe.folds)
     rank = _choose(shown, scores, fold, recipe, seed)
-    out = [_outside(shown, scores, fold, part, rank, recipe, seed) for part in range(recipe.folds)]
+    out = [outside(shown, scores, fold, part, rank, recipe, seed) for part in range(recipe.folds)]
     vocabulary = _vocabulary(shown, recipe)
     fitted = fit_factors(matrix(vocabulary, shown), scores, rank, seed)
     logits = np.full(scores.shape, np.nan)
@@ -93,8 +94,8 @@ def fit_heads_twice(
         )
         for m, (model, (slope, offset)) in enumerate(zip(models, lines, strict=True))
     ]
-    outside = np.column_stack([slope * logits[:, m] + offset for m, (slope, offset) in enumerate(lines)])
-    return Heads(HeadsFile(FORMAT, factors, make_prior(heads, recipe), heads)), outside
+    honest = np.column_stack([slope * logits[:, m] + offset for m, (slope, offset) in enumerate(lines)])
+    return Heads(HeadsFile(FORMAT, factors, make_prior(heads, recipe), heads)), honest
 
 
 def _check(texts: Sequence[str], scores: Array, models: Sequence[str], groups: Sequence[str]) -> None:
@@ -110,7 +111,7 @@ def _check(texts: Sequence[str], scores: Array, models: Sequence[str], groups: S
             raise DataError(f"heads: {model} has {rows} labelled texts; at least {LEAST_ROWS} are needed")
 
 
-class _Outside(msgspec.Struct, frozen=True):
+class Outside(msgspec.Struct, frozen=True):
     """One fold, seen by a fit on the others: `logits` (rows, m), each segment's radius by its room, unknown words."""
 
     rows: NDArray[np.int64]
@@ -130,12 +131,12 @@ def _choose(shown: Sequence[Features], scores: Array, fold: NDArray[np.int64], r
         return ranks[0]
     losses = []
     for rank in ranks:
-        out = _outside(shown, scores, fold, 0, rank, recipe, seed)
+        out = outside(shown, scores, fold, 0, rank, recipe, seed)
         losses.append(log_loss(scores[out.rows], out.logits))
     return ranks[int(np.argmin(losses))]
 
 
-def _outside(
+def outside(
     shown: Sequence[Features],
     scores: Array,
     fold: NDArray[np.int64],
@@ -143,22 +144,28 @@ def _outside(
     rank: Rank,
     recipe: HeadRecipe,
     seed: int,
-) -> _Outside:
+) -> Outside:
     inside, outside = np.flatnonzero(fold != part), np.flatnonzero(fold == part)
     kept, left = [shown[row] for row in inside.tolist()], [shown[row] for row in outside.tolist()]
     vocabulary = _vocabulary(kept, recipe)
     fitted = fit_factors(matrix(vocabulary, kept), scores[inside], rank, seed)
-    radii = [
-        float(np.linalg.norm(fitted.weights[columns].sum(0))) / units(segment)
-        for one in left
-        for segment, columns in zip(one.segments, vocabulary.segments(one), strict=True)
-    ]
-    return _Outside(
+    radii = [radius for one in left for radius in _radii(fitted, vocabulary, one)]
+    return Outside(
         rows=outside,
         logits=fitted.logits(matrix(vocabulary, left)),
         radii=np.array(radii),
         unknown=np.array([vocabulary.unknown(one) for one in left]),
     )
+
+
+def _radii(fitted: Fitted, vocabulary: Vocabulary, shown: Features) -> list[float]:
+    """How far each segment moves the factors, for one segment's room; the first carries the symbols and the length."""
+    parts = vocabulary.segments(shown)
+    parts[0] = [*parts[0], *vocabulary.rest(shown)]
+    return [
+        float(np.linalg.norm(fitted.weights[columns].sum(0))) / units(segment)
+        for segment, columns in zip(shown.segments, parts, strict=True)
+    ]
 
 
 def log_loss(scores: Array, logits: Array) -> float:
@@ -210,21 +217,41 @@ def make_prior(heads: Sequence[Head], recipe: HeadRecipe) -> Prior:
 def fit_head(heads: Heads, model: str, texts: Sequence[str], scores: Array) -> Head:
     """A head for a new model from labelled texts, the factors and all other heads left as they are.
 
-    The most likely head under the prior that the known heads give: with few labels it is the usual model moved up or
-    down, with many it is its own. Raises DataError without a label.
+    Raises DataError without a label.
     """
     if len(texts) == 0 or scores.shape != (len(texts),):
         raise DataError(f"heads: {model} needs one score for each of its texts")
     step = heads.file.factors.step
-    rows = np.array([[1.0, *(step * one for one in heads.read(text)[0])] for text in texts])
-    prior = heads.file.prior
-    found = newton(rows, scores, np.array(prior.mean), np.linalg.inv(np.array(prior.covariance)))
-    level = float(mean_logits(scores[:, None])[0])
-    return Head(model, float(found[0]), [float(one) for one in found[1:]], level, len(texts))
+    features = [[1.0, *(step * one for one in heads.read(text)[0])] for text in texts]
+    (intercept, *slopes), _ = new_head(features, scores.tolist(), heads.file.prior)
+    return Head(model, intercept, slopes, float(mean_logits(scores[:, None])[0]), len(texts))
+
+
+def new_head(
+    features: Sequence[Sequence[float]],
+    scores: Sequence[float],
+    prior: Prior,
+    kinds: Sequence[str] = (),
+    spread: Mapping[str, float] = MappingProxyType({}),
+) -> tuple[tuple[float, ...], dict[str, float]]:
+    """(a new model's head, what it adds for each kind) from n labelled texts, given how other models' heads differ.
+
+    With few labels it is the usual model moved up or down, with many it is the model's own. `kinds`: of each text;
+    `spread`: the variance that each kind's addition has before labels speak, for kinds that may have one.
+    """
+    names = sorted(set(kinds) & set(spread))
+    told = np.array([[float(kind == name) for name in names] for kind in kinds]).reshape(len(features), len(names))
+    rows = np.column_stack([np.array(features, dtype=np.float64), told])
+    size = len(prior.mean)
+    precision = np.zeros((rows.shape[1], rows.shape[1]))
+    precision[:size, :size] = np.linalg.inv(np.array(prior.covariance))
+    precision[size:, size:] = np.diag([1.0 / spread[name] for name in names])
+    found = newton(rows, np.array(scores), np.r_[prior.mean, np.zeros(len(names))], precision).tolist()
+    return tuple(found[:size]), dict(zip(names, found[size:], strict=True))
 
 
 def _pack(
-    vocabulary: Vocabulary, fitted: Fitted, recipe: HeadRecipe, *, radii: Array, out: Sequence[_Outside]
+    vocabulary: Vocabulary, fitted: Fitted, recipe: HeadRecipe, *, radii: Array, out: Sequence[Outside]
 ) -> Factors:
     """Round to bytes and leave out pairs that say nothing after rounding (words stay: they are what is familiar)."""
     step = float(np.abs(fitted.weights).max()) / (ZERO - 1)

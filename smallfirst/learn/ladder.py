@@ -260,7 +260,8 @@ class _Fit:
         gaps = np.stack([w.gap for w in honest])[courses.ends, np.arange(len(self.board))[None, :]]
         predicted = np.where(courses.top, 0.0, gaps).mean(1) / top
         spread = np.std(scores - (1 - told)[:, None] * self.top, axis=1, ddof=1) / top / np.sqrt(len(self.board))
-        rows = zip((told + predicted) / 2, spread, costs.mean(1) / self.mean, calls.mean(1), strict=True)
+        loss = (told + predicted) / 2
+        rows = zip(loss, spread, costs.mean(1) / self.mean, calls.mean(1), predicted, strict=True)
         return [Expected(*(float(x) for x in row)) for row in rows]
 
 

@@ -20,9 +20,12 @@ Style = Literal["json", "choice"]
 """How a final answer is written out: `json` is {"answer": "42"}, `choice` is The answer is (C)."""
 
 
+CHARACTERS_A_TOKEN = 4
+
+
 def characters_to_tokens(characters: int) -> int:
     """Tokens, estimated as characters / 4 and rounded up, as in the study that the figures are compared with."""
-    return -(-characters // 4)
+    return -(-characters // CHARACTERS_A_TOKEN)
 
 
 def prompt_key(prompt: str) -> str:

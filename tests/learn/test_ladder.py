@@ -4,7 +4,7 @@ import pytest
 from smallfirst.errors import DataError
 from smallfirst.learn.ladder import Path, fit_ladder, pick
 from smallfirst.learn.verifier import Forest, Recipe
-from smallfirst.policy.ladder import decode, encode
+from smallfirst.policy.ladder import decode, encode, rising
 
 from .worlds import world
 
@@ -43,8 +43,9 @@ def test_heads_on_the_words_travel_in_the_file():
 
 def test_the_cheapest_rung_within_an_estimate(ladder):
     loose, strict = ladder.cheapest(0.10), ladder.cheapest(0.01)
-    assert ladder.expected[loose].loss <= 0.10
+    assert rising([one.loss for one in ladder.expected])[loose] <= 0.10
     assert strict <= loose
+    assert ladder.cheapest(0.05, steady=True) > 0
     assert ladder.cheapest(0.05, errors=2.0) <= ladder.cheapest(0.05)
 
 
@@ -70,6 +71,11 @@ def test_too_few_rows_and_free_top_models_are_refused():
     board.costs[:, -1] = 0
     with pytest.raises(DataError, match="set its price"):
         fit_ladder(board, path=QUICK)
+
+
+def test_estimates_that_fall_are_pooled():
+    assert rising([0.0, 3.0, 1.0, 4.0]) == [0.0, 2.0, 2.0, 4.0]
+    assert rising([2.0, 1.0, 0.0]) == [1.0, 1.0, 1.0]
 
 
 def test_bytes_of_something_else_are_refused(ladder):

@@ -76,7 +76,7 @@ def test_rung_0_asks_the_top_model_alone(ladder):
 def test_disagreement_is_handed_up(ladder):
     trace = play(Certified("x", ladder, 3), {"a": "(B)", "mid": "(C)"})
     assert served(trace) == "top"
-    assert trace.decision.deferrals.count("low_confidence") == len(asked(trace)) - 2 if len(asked(trace)) > 1 else True
+    assert set(trace.decision.deferrals) <= {"low_confidence"}
 
 
 def test_a_call_that_fails_counts_as_no_answer(cheap):
