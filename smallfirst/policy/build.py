@@ -39,7 +39,10 @@ def default_settings(tiers: tuple[Tier, ...]) -> PolicySettings:
 
 def policy_problems(settings: PolicySettings, tiers: tuple[Tier, ...]) -> list[str]:
     """What is wrong, each as `.field: words`. Files that are named are not looked at."""
-    return [*_unread(settings), *_numbers(settings, tiers), *_models(settings, tiers)]
+    found = [*_unread(settings), *_numbers(settings, tiers), *_models(settings, tiers)]
+    if settings.kind == "certified" and not settings.certificate:
+        found.append(".certificate: a policy of kind certified needs the file that `smallfirst calibrate` wrote")
+    return found
 
 
 def build_policy(
@@ -98,8 +101,6 @@ def _models(settings: PolicySettings, tiers: tuple[Tier, ...]) -> Iterable[str]:
             yield ".model: a policy of kind fixed needs the name of a model"
         elif settings.model not in there:
             yield f".model: no tier has a model called {settings.model!r}{_nearest(settings.model, there)}"
-    if settings.kind == "certified" and not settings.certificate:
-        yield ".certificate: a policy of kind certified needs the file that `smallfirst calibrate` wrote"
     if settings.kind == "panel":
         if settings.panel is None:
             yield ".panel: a policy of kind panel needs this: {models: [a, b]}"

@@ -46,7 +46,7 @@ def make(n: int = 800, seed: int = 0, *, slices: bool = False) -> tuple[list[Ans
                     input_tokens=20,
                     output_tokens=5,
                     latency_ms={"a": 50, "b": 60, "mid": 200}.get(model, 800),
-                )  # fmt: skip
+                )
             )
             grades.append(Grade(f"q{i}", model, float(right), "checker:made"))
     return rows, grades
