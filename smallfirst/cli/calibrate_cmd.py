@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 from rich.table import Table
 
 from smallfirst.cli.console import err, out
@@ -101,7 +102,10 @@ def calibrate(
         budget_ratio=budget_ratio,
     )
     with err.status("reading outcomes ..."):
-        answers, grades = read_answers(data), read_grades(scores or data)
+        names = _names(catalogue)
+        answers = [msgspec.structs.replace(row, model=names.get(row.model, row.model)) for row in read_answers(data)]
+        given = read_grades(scores or data)
+        grades = [msgspec.structs.replace(one, model=names.get(one.model, one.model)) for one in given]
         chosen = _models(catalogue, answers, models or tuple(m for step in wish.asks or () for m in step))
         queries = join(answers, grades, chosen, grader=grader)
         board = board_of(queries, chosen, {name: catalogue.models[name].price for name in chosen})
@@ -123,6 +127,12 @@ def _fractions(text: str) -> tuple[float, float, float]:
     except ValueError:
         raise click.UsageError(f"--parts: three numbers such as 0.4,0.4,0.2, not {text!r}") from None
     return fit, certify, report
+
+
+def _names(catalogue: Catalogue) -> dict[str, str]:
+    """What an endpoint calls a model -> its name in the config, where the config does not know the former."""
+    upstream = [(r.upstream_model, model.name) for model in catalogue.models.values() for r in model.replicas]
+    return {known: name for known, name in upstream if known not in catalogue.models}
 
 
 def _models(catalogue: Catalogue, answers: list[AnswerRow], wanted: tuple[str, ...]) -> list[str]:

@@ -40,6 +40,12 @@ class GradedQuery(msgspec.Struct, frozen=True):
     sample_prob: float  # with which the query came to be both kept and graded
 
 
+class ScoredAnswer(AnswerRow, frozen=True, omit_defaults=True):
+    """A row with its score beside it: one table, as `smallfirst evaluate` takes it."""
+
+    score: float = -1.0  # always given; 0 must be written
+
+
 def read_grades(path: Path) -> list[Grade]:
     """Every grade of a .jsonl or .parquet file; a table of answers with a `score` column is one too.
 
@@ -142,6 +148,15 @@ def _scores(grades: Iterable[Grade], grader: str | None) -> dict[tuple[str, str]
     if grader is not None and grader not in names:
         raise DataError(f"no grades by {grader!r}; there are: {', '.join(names)}")
     return {(g.query_id, g.model): g for g in listed if grader in (None, g.grader)}
+
+
+def scored_rows(queries: Iterable[GradedQuery]) -> list[ScoredAnswer]:
+    """One table of what was joined."""
+    return [
+        ScoredAnswer(**msgspec.structs.asdict(row), score=score)
+        for query in queries
+        for row, score in zip(query.answers, query.scores, strict=True)
+    ]
 
 
 def graders_of(grades: Collection[Grade]) -> list[str]:

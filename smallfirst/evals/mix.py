@@ -204,7 +204,9 @@ def _tool_calls(folder: Path, models: Sequence[str]) -> Iterator[tuple[str, str,
     path = folder / "answers_bfcl.parquet"
     if not path.is_file():
         raise DataError(f"{path}: no such file")
-    table = pq.read_table(path, columns=["query_id", "model", "call"], filters=[("model", "in", sorted(models))]).to_pydict()
+    table = pq.read_table(
+        path, columns=["query_id", "model", "call"], filters=[("model", "in", sorted(models))]
+    ).to_pydict()
     for query, model, call in zip(table["query_id"], table["model"], table["call"], strict=True):
         calls = tuple(ToolCall(*_named(one)) for one in call.split(" | ")) if call else ()
         yield query, model, Outcome(model, Status.ok, "" if calls else NO_ANSWER, calls, finish="stop")

@@ -11,6 +11,8 @@ from click.testing import CliRunner
 from smallfirst.calibrate.certificate import decode
 from smallfirst.cli.calibrate_cmd import calibrate
 from smallfirst.cli.certified import read_certified
+from smallfirst.cli.evaluate_cmd import evaluate_verb
+from smallfirst.cli.outcomes_cmd import outcomes
 from smallfirst.errors import DataError, SmallfirstError
 from smallfirst.evals.grading import coin
 from smallfirst.models.answers import write_rows
@@ -126,6 +128,34 @@ def test_slices_each_get_a_bound(tmp_path):
     certificate = decode((tmp_path / "s.json").read_bytes())
     assert {bound.slice for bound in certificate.bounds} == {"simple", "tricky"}
     assert certificate.slicing == "alone"
+
+
+def test_models_may_go_by_their_endpoints_names(tmp_path, fitted):
+    rows = [msgspec.structs.replace(row, model=f"org/{row.model}") for row in ROWS]
+    write(tmp_path, rows, [msgspec.structs.replace(one, model=f"org/{one.model}") for one in GRADES])
+    text = (tmp_path / "c.yaml").read_text()
+    for name in ("a", "b", "mid", "best"):
+        text = text.replace(f"  {name}: {{provider: here", f"  {name}: {{model: org/{name}, provider: here")
+    (tmp_path / "c.yaml").write_text(text)
+    assert run(tmp_path, "--max-quality-loss", 0.1).exit_code == 0
+
+
+def test_evaluate_takes_the_joined_table_and_the_certified_policy(made):
+    folder, _ = made
+    table, env = folder / "outcomes.jsonl", {"SMALLFIRST_HOME": str(folder)}
+    args = ["join", str(folder / "answers.jsonl"), "--scores", str(folder / "grades.jsonl"), "--out", str(table)]
+    assert CliRunner().invoke(outcomes, args).exit_code == 0
+    scores = [json.loads(line)["score"] for line in table.read_text().splitlines()]
+    assert scores == [one.score for one in GRADES]
+    config = folder / "served.yaml"
+    config.write_text(CONFIG.format(url="http://127.0.0.1:9/v1") + "policies: {promise: {kind: certified, "
+                      "certificate: certs/promise.json}}\n")  # fmt: skip
+    args = [str(table), "--config", str(config), "--policy", "promise", "--draws", "50", "--json"]
+    result = CliRunner().invoke(evaluate_verb, args, env=env)
+    assert result.exit_code == 0, result.output
+    (way,) = [one for one in json.loads(result.stdout)["ways"] if one["name"] == "promise"]
+    assert way["cost"]["estimate"] < 0.9  # it routes: the certificate is in force here too
+    assert 0 < way["tiers"]["frontier"] < 1
 
 
 def test_asks_says_who_is_asked_together(made):
