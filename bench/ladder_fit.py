@@ -26,7 +26,10 @@ from smallfirst.policy.ladder import Ladder, Reader, encode, look, weigh
 from smallfirst.verify.evidence import Seen
 
 HERE = Path(__file__).resolve().parent
-WORDS = "sum list prove name integral city river matrix verb price table year cause module angle speed".split()
+WORDS = [
+    "sum", "list", "prove", "name", "integral", "city", "river", "matrix", "verb", "price", "table", "year", "cause",
+    "module", "angle", "speed",
+]  # fmt: skip
 out = Console(highlight=False, width=120)
 
 
@@ -53,7 +56,9 @@ def main() -> None:
     command = " ".join(["bench/ladder_fit.py", *sys.argv[1:]])
     path = HERE / "out" / "ladder_fit.json"
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"commit": commit, "command": command, "seed": 0, "load": os.getloadavg(), "fits": found}))
+    path.write_text(
+        json.dumps({"commit": commit, "command": command, "seed": 0, "load": os.getloadavg(), "fits": found})
+    )
 
 
 def world(rows: int, models: int, seed: int = 0) -> Board:

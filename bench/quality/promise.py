@@ -33,8 +33,9 @@ from smallfirst.calibrate.walk import walk
 from smallfirst.evals.ladder import Climbed, climb
 from smallfirst.evals.mix import BOARDS, load_board, study_split
 from smallfirst.learn.board import Board
-from smallfirst.learn.ladder import Words, fit_ladder, fit_words, looks
+from smallfirst.learn.courses import looks
 from smallfirst.learn.ladder import Path as Recipe
+from smallfirst.learn.ladder import Words, fit_ladder, fit_words
 from smallfirst.learn.metrics import auroc, auroc_within, brier, calibration_error
 from smallfirst.learn.verifier import chance_values, logistics
 from smallfirst.policy.ladder import Ladder, Reader
@@ -95,7 +96,9 @@ def add(found: dict[str, list[dict]], part: str, lines: list[dict]) -> None:
     found.setdefault(part, []).extend(lines)
 
 
-def open_part(board: Board, seed: int, plans: tuple[str, ...] = tuple(PLANS), recipe: Recipe | None = None) -> list[dict]:
+def open_part(
+    board: Board, seed: int, plans: tuple[str, ...] = tuple(PLANS), recipe: Recipe | None = None
+) -> list[dict]:
     """One split: baselines and ladders, settings chosen on the fit part, measured on the report part."""
     fit, report = study_split(board.groups, 0.4, np.random.default_rng(1000 + seed))
     known, asked = board.rows(fit), board.rows(report)
@@ -247,12 +250,14 @@ def query_only(known: Board, asked: Board, words: Words, ladder: Ladder) -> tupl
         rows = np.arange(len(known))
         if known.scores[rows, pick].mean() >= (1 - LOSS) * known.scores[:, -1].mean():
             best = min(best, (float(known.costs[rows, pick].mean()), trade))
-    pick = np.array(tiers)[(chances[1] - best[1] * price).argmax(1)] if np.isfinite(best[0]) else np.full(len(asked), -1)
+    pick = (
+        np.array(tiers)[(chances[1] - best[1] * price).argmax(1)] if np.isfinite(best[0]) else np.full(len(asked), -1)
+    )
     rows = np.arange(len(asked))
     return asked.scores[rows, pick], asked.costs[rows, pick], np.ones(len(asked))
 
 
-# -- ablations: evidence taken off the board ----------------------------------------------------------------------------
+# -- ablations: evidence taken off the board --------
 
 
 def changed(board: Board, change: Callable) -> Board:

@@ -34,6 +34,7 @@ VERBS = {
     "calibrate": ("smallfirst.cli.calibrate_cmd:calibrate", "Fit a policy on graded outcomes and certify its quality."),
     "outcomes": ("smallfirst.cli.outcomes_cmd:outcomes", "Check files of outcomes; make them from recorded traffic."),
     "grade": ("smallfirst.cli.grade_cmd:grade", "Score answers: by checkers, by a judge model, or by you, blind."),
+    "triage": ("smallfirst.cli.triage_cmd:triage", "Label documents locally; hand up what is not sure."),
     "recorded": ("smallfirst.cli.recorded_cmd:recorded", "Serve what models answered in recorded data."),
 }
 

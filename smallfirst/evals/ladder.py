@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 
 from smallfirst.learn.board import Board
-from smallfirst.learn.ladder import Courses, Ints, Weights, decide, looks, pays, served_columns
-from smallfirst.learn.verifier import Array, fan_values, gap_values, price_values
+from smallfirst.learn.courses import Courses, Weights, decide, looks, pays, served_columns
+from smallfirst.learn.verifier import Array, Ints, fan_values, gap_values, price_values
 from smallfirst.policy.ladder import Ladder, Reader
 
 

@@ -12,17 +12,17 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from smallfirst.classify.heads import encode_heads
 from smallfirst.errors import DataError
 from smallfirst.learn.board import Board
+from smallfirst.learn.courses import Weights, abouts, decide, goings, looks, pays, stops, trusted
 from smallfirst.learn.fit import fold_of
 from smallfirst.learn.heads import HeadRecipe, fit_heads_twice
 from smallfirst.learn.verifier import (
     Array,
+    Ints,
     Recipe,
-    dreads,
     fan_values,
     fit_ahead,
     fit_gap,
@@ -34,11 +34,8 @@ from smallfirst.learn.verifier import (
     outside,
     price_values,
 )
-from smallfirst.policy.ladder import FORMAT, Expected, Ladder, Step, look
+from smallfirst.policy.ladder import FORMAT, Expected, Ladder, Step
 from smallfirst.verify.combiner import Fan
-from smallfirst.verify.evidence import about
-
-Ints = NDArray[np.int64]
 
 LEAST_ROWS = 100
 """Rows below which nothing is fitted: with fewer, every choice is noise."""
@@ -66,22 +63,6 @@ class Words(msgspec.Struct, frozen=True):
     logits: Array
 
 
-class Weights(msgspec.Struct, frozen=True):
-    """What is known after a step, for n rows: lead (n,) column or -1, gap (n,), dear (n,), ahead (r, n) or None."""
-
-    lead: Ints
-    gap: Array
-    dear: Array
-    ahead: Array | None
-
-
-class Courses(msgspec.Struct, frozen=True):
-    """Where each row ends at each rung: after which step (r, n), and whether the top model answers (r, n)."""
-
-    ends: Ints
-    top: NDArray[np.bool_]
-
-
 def fit_ladder(
     board: Board,
     rows: Sequence[int] | Ints | None = None,
@@ -93,9 +74,10 @@ def fit_ladder(
 ) -> Ladder:
     """Fit a ladder on these rows of a board (default: all); the board's last model is the top.
 
-    `asks`: which models each step asks together; default one step that asks all below the top. `words`: from `fit_words`
-    on the same rows, where several ladders share them. Copies of a prompt stay in one fold. The same arguments give the same bytes. Raises DataError where a model is unknown, asked twice or the
-    top, where costs or prompts are too few to fit on.
+    `asks`: which models each step asks together; default one step that asks all below the top. `words`: from
+    `fit_words` on the same rows, where several ladders share them. Copies of a prompt stay in one fold. The same
+    arguments give the same bytes. Raises DataError where a model is unknown, asked twice or the top, where the top
+    model's calls cost nothing, or where rows are too few to fit on.
     """
     path = path or Path()
     chosen = board if rows is None else board.rows(np.asarray(rows))
@@ -110,7 +92,9 @@ def fit_ladder(
     return _Fit(chosen, plan, path, seed).ladder(words or fit_words(chosen, path=path, seed=seed))
 
 
-def fit_words(board: Board, rows: Sequence[int] | Ints | None = None, *, path: Path | None = None, seed: int = 0) -> Words:
+def fit_words(
+    board: Board, rows: Sequence[int] | Ints | None = None, *, path: Path | None = None, seed: int = 0
+) -> Words:
     """Heads for every model of the board on at most `path.head_rows` of these rows, drawn by group."""
     path, board = path or Path(), board if rows is None else board.rows(np.asarray(rows))
     if not path.words:
@@ -263,85 +247,6 @@ class _Fit:
         loss = (told + predicted) / 2
         rows = zip(loss, spread, costs.mean(1) / self.mean, calls.mean(1), predicted, strict=True)
         return [Expected(*(float(x) for x in row)) for row in rows]
-
-
-def abouts(board: Board, logits: Array) -> list[list[float]]:
-    """The query's part of the evidence of each row."""
-    rows = zip(board.prompts, board.tools, logits.tolist(), strict=True)
-    return [about(prompt, tools=tools, logits=words) for prompt, tools, words in rows]
-
-
-def looks(
-    board: Board, asked: Sequence[str], trust: Sequence[float], query: Sequence[Sequence[float]]
-) -> tuple[Ints, Array]:
-    """((n,) board column of the leading answer or -1, (n, f) evidence) once `asked` have answered.
-
-    By the very function that the gateway calls for a request.
-    """
-    columns = [board.column(model) for model in asked]
-    found = [look(trust, line, [row[c] for c in columns]) for line, row in zip(query, board.seen, strict=True)]
-    lead = np.array([columns[at] if at >= 0 else -1 for at, _ in found], dtype=np.int64)
-    return lead, np.array([numbers for _, numbers in found])
-
-
-def trusted(board: Board, asked: Sequence[str]) -> tuple[float, ...]:
-    """How much each model's word counts where answers differ: its squared odds of being right, on these rows.
-
-    Squared, so that a clearly better model leads whatever the others say, and equals are counted.
-    """
-    means = [float(np.clip(board.scores[:, board.column(model)].mean(), 0.02, 0.98)) for model in asked]
-    return tuple((mean / (1 - mean)) ** 2 for mean in means)
-
-
-def stops(weights: Weights, rates: Array, softness: float) -> Array:
-    """(r, n): what stopping costs at each rate; infinite at rate 0 and where nothing can be served."""
-    dread = np.where(
-        (weights.lead >= 0) & np.isfinite(weights.gap),
-        dreads(np.where(np.isfinite(weights.gap), weights.gap, 0.0), softness),
-        np.inf,
-    )
-    with np.errstate(divide="ignore"):
-        return np.where(rates[:, None] > 0, dread / rates[:, None], np.inf)
-
-
-def goings(weights: Weights) -> Array:
-    """(r, n) or (1, n): the cheaper of asking the top model and going on."""
-    return weights.dear[None, :] if weights.ahead is None else np.minimum(weights.dear[None, :], weights.ahead)
-
-
-def decide(weights: Sequence[Weights], rates: Array, softness: float) -> Courses:
-    """What policy/certified.py does at each rate with each row, for all rows at once."""
-    size = (len(rates), len(weights[0].dear))
-    ends, top, alive = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=bool), np.ones(size, dtype=bool)
-    for k, here in enumerate(weights):
-        stop, dear = stops(here, rates, softness), here.dear[None, :]
-        on = np.full(size, np.inf) if here.ahead is None else np.where(rates[:, None] > 0, here.ahead, np.inf)
-        serve = (stop <= dear) & (stop <= on)
-        hand_up = ~serve & (dear <= on)
-        ends[alive & (serve | hand_up)] = k
-        top |= alive & hand_up
-        alive &= ~(serve | hand_up)
-    return Courses(ends, top)
-
-
-def pays(
-    board: Board, courses: Courses, leads: Sequence[Ints], plan: Sequence[Sequence[str]]
-) -> tuple[Array, Array, Array]:
-    """Scores, costs (nano-dollars, every attempt) and sequential calls, each (r, n), of the courses."""
-    columns = served_columns(board, courses, leads)
-    rows = np.arange(len(board))
-    scores = board.scores[rows[None, :], columns]
-    paid = [np.zeros(len(board))]
-    for asks in plan:
-        paid.append(paid[-1] + board.costs[:, [board.column(model) for model in asks]].sum(1))
-    costs = np.stack(paid)[courses.ends, rows[None, :]] + np.where(courses.top, board.costs[:, -1][None, :], 0.0)
-    return scores, costs, (courses.ends + courses.top).astype(np.float64)
-
-
-def served_columns(board: Board, courses: Courses, leads: Sequence[Ints]) -> Ints:
-    """(r, n): the board column of the model that is served."""
-    rows = np.arange(len(board))
-    return np.where(courses.top, len(board.models) - 1, np.stack(list(leads))[courses.ends, rows[None, :]])
 
 
 def pick(costs: Array, rungs: int) -> list[int]:

@@ -90,7 +90,7 @@ class Ladder(msgspec.Struct, frozen=True):
 
 
 def rising(values: Sequence[float]) -> list[float]:
-    """The rising sequence nearest to `values` in least squares, by pooling neighbours that fall (Barlow et al. 1972)."""
+    """The rising sequence nearest to `values` in least squares: what falls is pooled (Barlow et al. 1972)."""
     pools: list[tuple[float, int]] = []  # mean, members
     for value in values:
         mean, size = value, 1

@@ -11,12 +11,12 @@ from smallfirst.engine.virtual import simulate
 from smallfirst.errors import DataError
 from smallfirst.evals.ladder import climb
 from smallfirst.evals.mix import PARTS, ROLES, load_board, outcome_of, query_of, study_split
+from smallfirst.evals.statistics import normal_ratio
 from smallfirst.learn.board import Board
 from smallfirst.learn.ladder import Path, fit_ladder
 from smallfirst.learn.verifier import Forest, Recipe
 from smallfirst.models.recorded import prompt_key
 from smallfirst.models.recorded_files import recordings_by_query
-from smallfirst.evals.statistics import normal_ratio
 from smallfirst.policy.certified import Certified
 from smallfirst.policy.ladder import Reader
 from smallfirst.policy.protocol import Facts

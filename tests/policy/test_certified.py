@@ -1,3 +1,6 @@
+from pathlib import Path as Path_
+
+import msgspec
 import pytest
 
 from smallfirst.core import Outcome, Query, Reason, Schema, Status, Tier, Usage, Verdict
@@ -6,6 +9,7 @@ from smallfirst.errors import DataError
 from smallfirst.learn.ladder import Path, fit_ladder
 from smallfirst.learn.verifier import Forest, Recipe
 from smallfirst.policy.certified import Certified
+from smallfirst.policy.ladder import decode
 from smallfirst.policy.protocol import Facts
 from tests.learn.worlds import MODELS, world
 
@@ -124,3 +128,20 @@ def test_limits_of_cost_and_time(cheap):
 def test_a_rung_that_is_not_there_is_refused(ladder):
     with pytest.raises(DataError, match="rung 99: the ladder has rungs 0 to"):
         Certified("x", ladder, 99)
+
+
+def test_the_example_ladder_can_be_read_and_run():
+    ladder = decode((Path_(__file__).resolve().parents[2] / "examples" / "recorded.ladder").read_bytes())
+    assert ladder.models == ("slm-a", "slm-b", "slm-c", "mid", "frontier")
+    assert "bfcl" not in ladder.provenance["slices"]
+    tiers = tuple(Tier(model, (model,)) for model in ladder.models)
+    query = Query(id="q", asked="x", text="A train goes 60 miles in 2 hours. How fast is it?", fields={})
+    facts = Facts(tiers, {}, 0.5, "other", lambda *_: Verdict(0.5), lambda _: 0, query=query)
+    said = Outcome("", Status.ok, '{"answer": "30"}', finish="stop", usage=Usage(20, 60))
+    trace = simulate(
+        Certified("x", ladder, ladder.cheapest(0.05)),
+        facts,
+        lambda start: (msgspec.structs.replace(said, model=start.model), 1000),
+    )
+    assert (served(trace), trace.decision.reason) == ("mid", Reason.accepted)
+    assert trace.decision.verdict.p_correct > 0.8
