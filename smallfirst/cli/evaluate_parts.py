@@ -15,6 +15,7 @@ import msgspec
 
 from smallfirst.classify.classifier import Classifier
 from smallfirst.cli.build import read_settings
+from smallfirst.cli.certified import guard
 from smallfirst.core import NANO, Price
 from smallfirst.errors import ConfigError, DataError
 from smallfirst.evals import learned as learned_ladder
@@ -32,6 +33,7 @@ from smallfirst.ledger.timings import timings
 from smallfirst.models.catalogue import build_catalogue
 from smallfirst.policy.build import build_policy
 from smallfirst.policy.protocol import Policy
+from smallfirst.policy.settings import PolicySettings
 
 RECORDED = "recorded"
 """In place of a file of laws: the times that the outcomes hold."""
@@ -69,7 +71,11 @@ def configured(
     wanted = only or sorted(settings.policies, key=lambda name: name != settings.default_policy)
     if missing := [name for name in wanted if name not in settings.policies]:
         raise ConfigError([f"--policy {missing[0]}: there are {', '.join(settings.policies) or 'none'}"])
-    policies = {name: build_policy(name, settings.policies[name], catalogue.tiers) for name in wanted}
+
+    def certified(name: str, policy: PolicySettings) -> Policy:
+        return guard(name, Path(policy.certificate or ""), catalogue, settings.models)
+
+    policies = {name: build_policy(name, settings.policies[name], catalogue.tiers, certified) for name in wanted}
     return Players(roles, catalogue.tiers, {**listed, **stated}, named), policies
 
 

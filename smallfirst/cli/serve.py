@@ -20,6 +20,7 @@ from smallfirst import __version__
 from smallfirst.cli.build import App, read_settings
 from smallfirst.cli.check import check, require
 from smallfirst.cli.console import err, out
+from smallfirst.cli.monitoring import standings
 from smallfirst.cli.running import listen, make_server
 from smallfirst.cli.settings import Settings
 from smallfirst.config.paths import cache_dir
@@ -107,6 +108,8 @@ def banner(app: App, url: str) -> None:
     out.print(f"[bold]smallfirst {__version__}[/bold]  serves on [bold]{url}/v1[/bold]")
     out.print()
     out.print(table)
+    for words in standings(tuple(app.guards.values())):
+        out.print(Panel(escape(words), border_style="red", padding=(0, 1)))
     for words in warnings(app):
         out.print(Panel(words, border_style="yellow", padding=(0, 1)))
     out.print(_calls(url), soft_wrap=True)  # a wrapped line could not be pasted

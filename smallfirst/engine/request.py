@@ -17,6 +17,7 @@ from smallfirst.classify.classifier import Classifier
 from smallfirst.classify.probes import Probe
 from smallfirst.core import DataClass, Decision, Entry, Intent, Outcome, Permit, Query, Score, Tier, Usage
 from smallfirst.engine.admission import Admission
+from smallfirst.engine.auditing import Audited, Auditor, Promised
 from smallfirst.engine.bookkeeping import Books, failure
 from smallfirst.engine.driver import Flight, Listener
 from smallfirst.engine.replicas import Balancer, Caller
@@ -63,6 +64,8 @@ class Engine:
         intent_from: DataClass,
         sender: Sender,
         ledger: Ledger,
+        promises: tuple[Promised, ...] = (),
+        auditor: Auditor | None = None,
         config_digest: str = "",
         observers: tuple[Callable[[Entry], None], ...] = (),
     ) -> None:
@@ -74,6 +77,7 @@ class Engine:
         self.sender, self.ledger, self.balancer = sender, ledger, Balancer()
         self.books = Books(catalogue, config_digest)
         self.observers = observers
+        self.promises, self.auditor = promises, auditor
         self.demonstration = frozenset(name for name, model in catalogue.models.items() if model.demonstration)
 
     def exchange(self, query: Query, key: Key | None = None) -> Exchange:
@@ -87,6 +91,17 @@ class Engine:
             return score
         chances = {model: self.prior if p is None else p for model, p in score.p_correct.items()}
         return msgspec.structs.replace(score, p_correct=chances)
+
+    def promised(self, policy: Policy, dial: float) -> Policy:
+        """The cheapest policy whose certificate is in force and promises a loss of at most `dial`, else `policy`.
+
+        A model that was asked for by name stays the one, and so does a policy that promises as much already: a dial
+        can only tighten.
+        """
+        if isinstance(policy, Fixed) or any(one is policy and one.max_quality_loss <= dial for one in self.promises):
+            return policy
+        fitting = [one for one in self.promises if one.max_quality_loss <= dial and one.in_force]
+        return max(fitting, key=lambda one: one.max_quality_loss, default=policy)
 
     def publish(self, entry: Entry) -> None:
         """Give a finished request to the ledger and to whoever counts."""
@@ -108,6 +123,7 @@ class Exchange:
         self.score: Score | None = None
         self.policy = ""
         self.flight: Flight | None = None
+        self._audit: Audited | None = None
         self._began_us = time.monotonic_ns() // 1000
         self._gone = ""
 
@@ -117,6 +133,8 @@ class Exchange:
         try:
             policy = self._policy()  # 1. who plans: `auto`, a policy, or a model by name
             tiers, permit = engine.admission.admit(query, self.key, self.data_class)  # 2. privacy: who may see it
+            if engine.auditor is not None and engine.auditor.toss(policy.name):
+                self._audit = Audited(query, tiers, permit)  # the coin falls before anyone knows the answer
             score = self.score = engine.score(query)  # 3. classify: how hard, what kind, who would be right
             await self._commit_intent(tiers, permit)  # 4. ledger: above `internal`, write down first what will leave
             caller = Caller(engine.sender, engine.balancer, engine.catalogue.models, query, permit)
@@ -148,6 +166,9 @@ class Exchange:
                 code="model_not_found",
                 param="model",
             )
+        dial = self.query.dials.max_quality_loss
+        if dial is not None and self.engine.promises:
+            policy = self.engine.promised(policy, dial)
         self.policy = policy.name
         return policy
 
@@ -196,6 +217,8 @@ class Exchange:
             latency_us=time.monotonic_ns() // 1000 - self._began_us, waiting_us=flight.waiting_us if flight else 0,
         )  # fmt: skip
         self.engine.publish(entry)
+        if self._audit is not None and self.engine.auditor is not None:
+            self.engine.auditor.take(self._audit, entry, served.outcome if served else None, attempts)
         answer = Answer(entry, served.outcome if served else None, error, decision)
         if flight and served:
             answer.released = served.released

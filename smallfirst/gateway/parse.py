@@ -159,6 +159,7 @@ def parse_chat(body: bytes, headers: Mapping[bytes, bytes], request_id: str, *, 
         dials=dials,
         response_schema=Schema(form.json_schema.name, form.json_schema.schema) if form and form.json_schema else None,
         tools=tuple(Schema(t.function.name, t.function.parameters or {}) for t in request.tools or ()),
+        turns=sum(m.role == "assistant" for m in request.messages) if len(request.messages) > 1 else 0,
     )
 
 
