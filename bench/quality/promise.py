@@ -32,7 +32,7 @@ from smallfirst.calibrate.promise import Promise
 from smallfirst.calibrate.walk import walk
 from smallfirst.evals.ladder import Climbed, climb
 from smallfirst.evals.mix import BOARDS, load_board, study_split
-from smallfirst.learn.board import Board
+from smallfirst.learn.board import Board, ensure_apart
 from smallfirst.learn.courses import looks
 from smallfirst.learn.ladder import Path as Recipe
 from smallfirst.learn.ladder import Words, fit_ladder, fit_words
@@ -102,6 +102,7 @@ def open_part(
     """One split: baselines and ladders, settings chosen on the fit part, measured on the report part."""
     fit, report = study_split(board.groups, 0.4, np.random.default_rng(1000 + seed))
     known, asked = board.rows(fit), board.rows(report)
+    ensure_apart(fit=known, report=asked)
     recipe = recipe or Recipe()
     words = fit_words(known, path=recipe, seed=seed)
     lines = [
@@ -130,6 +131,7 @@ def certified_part(board: Board, seed: int) -> list[dict]:
     fit, rest = study_split(board.groups, 0.4, rng)
     certify, report = (rest[part] for part in study_split([board.groups[i] for i in rest], 2 / 3, rng))
     known, proving, asked = board.rows(fit), board.rows(certify), board.rows(report)
+    ensure_apart(fit=known, certify=proving, report=asked)
     words = fit_words(known, seed=seed)
     lines = []
     for name, plan in PLANS.items():

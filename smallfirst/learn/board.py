@@ -148,3 +148,16 @@ def _within(what: str, values: Floats, models: tuple[str, ...], most: float) -> 
         if np.isnan(value):
             raise DataError(f"{where}: {what} is missing; grade or price it, or leave the query out ({len(bad)} such)")
         raise DataError(f"{where}: {what} must be {'in 0..1' if most == 1 else '0 or more'}, not {value}")
+
+
+def ensure_apart(**parts: Board) -> None:
+    """Raises DataError where a prompt group stands in two parts of a split: what is fitted on can't be reported on."""
+    first: dict[str, str] = {}
+    for name, board in parts.items():
+        for group, prompt in zip(board.groups, board.prompts, strict=True):
+            other = first.setdefault(group, name)
+            if other != name:
+                raise DataError(
+                    f"one prompt group stands in two parts, {other} and {name}: {prompt[:60]!r}; split by group, so "
+                    "that all copies of a prompt are on one side"
+                )

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from smallfirst.errors import DataError
-from smallfirst.learn.board import join_boards, make_board
+from smallfirst.learn.board import ensure_apart, join_boards, make_board
 from smallfirst.verify.evidence import Seen
 
 TWO = {
@@ -43,3 +43,10 @@ def test_rows_and_joining():
         both.column("other")
     with pytest.raises(DataError, match="same models"):
         join_boards([board, make_board(**{**TWO, "models": ["x", "large"]})])
+
+
+def test_a_prompt_on_both_sides_of_a_split_is_refused():
+    board = make_board(**TWO)
+    ensure_apart(fit=board.rows([0]), report=board.rows([1]))
+    with pytest.raises(DataError, match="two parts, fit and report: 'p'"):
+        ensure_apart(fit=board.rows([0]), report=board.rows([0, 1]))
