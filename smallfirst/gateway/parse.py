@@ -20,6 +20,8 @@ from smallfirst.privacy.classes import parse_class
 CHARS_PER_TOKEN = 4
 IMAGE_TOKENS = 1000
 MOST_TAGS = 16
+NO_LIMIT = 2.0**62
+"""A dial beyond this limits nothing; it must still fit an integer of the ledger."""
 
 Count = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -238,8 +240,8 @@ def _dials(body: DialsBody | None, headers: Mapping[bytes, bytes]) -> Dials:
     assert body is not None  # noqa: S101 - one of the two was there
     return Dials(
         max_quality_loss=body.max_quality_loss,
-        max_cost=None if body.max_cost_usd is None else int(body.max_cost_usd * NANO),
-        max_latency_us=None if body.max_latency_ms is None else int(body.max_latency_ms * 1000),
+        max_cost=None if body.max_cost_usd is None else int(min(body.max_cost_usd * NANO, NO_LIMIT)),
+        max_latency_us=None if body.max_latency_ms is None else int(min(body.max_latency_ms * 1000, NO_LIMIT)),
         data_class=None if body.data_class is None else _class(body.data_class),
         session=body.session,
         tags=tuple(body.tags),

@@ -237,3 +237,11 @@ def test_keys(stage: Any) -> None:
     assert up.entries[-1].key_id == "team"
     named = json.dumps({**FINE, "model": "large"}).encode()
     assert post(up, named, Authorization="Bearer sk-right")[1]["error"]["code"] == "model_not_allowed"
+
+
+def test_a_dial_that_limits_nothing_is_no_fault(stage: Any) -> None:
+    up = stage(small=lambda _: "ok")
+    for dial in ("max_cost_usd", "max_latency_ms"):
+        assert post(up, json.dumps({**FINE, "smallfirst": {dial: 1e308}}).encode())[0] == 200
+    status, payload = post(up, json.dumps(FINE).encode(), **{"x-smallfirst-max-cost-usd": "nan"})
+    assert (status, payload["error"]["code"]) == (400, "invalid_header")
