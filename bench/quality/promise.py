@@ -10,7 +10,8 @@ tokens characters / 4, whole prompt groups on one side of each split.
     certified  fitted on 40%, certified on another 40% by betting, reported on the last 20%
     ablation   `open` once more with a kind of evidence taken off the board, so many seeds
 
-Nothing that is fitted here is shipped: the mix holds BFCL. Writes bench/out/promise_<board>.json.
+Nothing that is fitted here is shipped: the mix holds BFCL. Writes bench/out/promise_<board>.json; with --seeds 0 only
+the ablation, to promise_ablation_<board>.json.
 """
 
 from __future__ import annotations
@@ -337,7 +338,8 @@ def write(args: argparse.Namespace, board: Board, found: dict[str, list[dict]]) 
         "plans": PLANS,
         **found,
     }
-    path = HERE / "out" / f"promise_{args.board}.json"
+    kind = "promise" if args.seeds else "promise_ablation"
+    path = HERE / "out" / f"{kind}_{args.board}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(result))
 
