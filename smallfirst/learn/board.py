@@ -158,6 +158,6 @@ def ensure_apart(**parts: Board) -> None:
             other = first.setdefault(group, name)
             if other != name:
                 raise DataError(
-                    f"one prompt group stands in two parts, {other} and {name}: {prompt[:60]!r}; split by group, so that "
-                    "all copies of a prompt are on one side"
+                    f"one prompt group stands in two parts, {other} and {name}: {prompt[:60]!r}; split by group, so "
+                    "that all copies of a prompt are on one side"
                 )
