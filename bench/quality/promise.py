@@ -10,7 +10,8 @@ tokens characters / 4, whole prompt groups on one side of each split.
     certified  fitted on 40%, certified on another 40% by betting, reported on the last 20%
     ablation   `open` once more with a kind of evidence taken off the board, so many seeds
 
-Nothing that is fitted here is shipped: the mix holds BFCL. Writes bench/out/promise_<board>.json.
+Nothing that is fitted here is shipped: the mix holds BFCL. Writes bench/out/promise_<board>.json; with --seeds 0 only
+the ablation, to promise_ablation_<board>.json.
 """
 
 from __future__ import annotations
@@ -173,6 +174,7 @@ def climbed_line(way: str, seed: int, asked: Board, climbed: Climbed, rung: int)
 
 
 CURVE = np.geomspace(1e-3, 4.0, 120)
+RATES = (0.07, 0.075, 0.08, 0.085, 0.09, 0.1, 0.12)
 
 
 def curve(ladder: Ladder, climbed: Climbed) -> dict:
@@ -289,6 +291,8 @@ def show(found: dict[str, list[dict]], args: argparse.Namespace) -> None:
         for way in dict.fromkeys(one["way"] for one in lines if one["way"] != "verifier"):
             table.add_row(way, *summary([one for one in lines if one["way"] == way]))
         out.print(table)
+    for plan in PLANS:
+        show_rates(plan, [one["curve"] for one in found.get("open", []) if one["way"] == f"{plan}, curve at 2%"])
     judged = [one for one in found.get("open", []) if one["way"] == "verifier"]
     for name in ("learned", "count of those who agree") if judged else ():
         told = ", ".join(f"{key} {np.mean([one[name][key] for one in judged]):.3f}" for key in judged[0][name])
@@ -299,6 +303,24 @@ def show(found: dict[str, list[dict]], args: argparse.Namespace) -> None:
             means = {name: np.mean([row[name] for row in rows], 0) for name in rows[0]}
             told = "; ".join(f"{name} {quality:.3f} at {cost:.3f}" for name, (quality, cost) in means.items())
             out.print(f"{way}, by source (relative quality at cost): {told}")
+
+
+def show_rates(plan: str, curves: list[dict]) -> None:
+    """The same rate in every split: what is left of the spread when no rung is chosen on the fit part."""
+    if not curves:
+        return
+    table = Table(title=f"{plan}: one rate for all splits")
+    for name in ("rate", "cost", "relative quality", "spread", "splits beyond 2%", "calls"):
+        table.add_column(name, justify="right")
+    for rate in RATES:
+        at = np.log(rate)
+        loss, cost, calls = (
+            np.array([np.interp(at, np.log(CURVE), one[name]) for one in curves]) for name in ("loss", "cost", "calls")
+        )
+        means = (cost.mean(), 1 - loss.mean(), loss.std(ddof=1))
+        missed = f"{(loss > LOSS).mean():.0%}"
+        table.add_row(f"{rate:g}", *(f"{value:.3f}" for value in means), missed, f"{calls.mean():.2f}")
+    out.print(table)
 
 
 def summary(lines: list[dict]) -> list[str]:
@@ -337,7 +359,8 @@ def write(args: argparse.Namespace, board: Board, found: dict[str, list[dict]]) 
         "plans": PLANS,
         **found,
     }
-    path = HERE / "out" / f"promise_{args.board}.json"
+    kind = "promise" if args.seeds else "promise_ablation"
+    path = HERE / "out" / f"{kind}_{args.board}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(result))
 
