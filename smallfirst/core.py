@@ -170,6 +170,7 @@ class Needs(msgspec.Struct, frozen=True, gc=False):
     n: int = 1
     input_tokens: int = 0  # estimated, characters / 4, images at a flat 1,000
     output_tokens: int = 0  # max_tokens asked for, 0 where not said
+    anthropic: bool = False  # content that only Anthropic's Messages API takes: documents, its own tools
 
 
 class Dials(msgspec.Struct, frozen=True, gc=False):
@@ -204,6 +205,8 @@ class Query(msgspec.Struct, frozen=True):
     key_id: str | None = None
     response_schema: Schema | None = None  # from response_format json_schema
     tools: tuple[Schema, ...] = ()  # each function's parameters
+    native: Mapping[str, msgspec.Raw] | None = None  # the body as it came in another API (Anthropic's Messages)
+    uncarried: tuple[str, ...] = ()  # fields of `native` that only a model behind that API gets to see
 
 
 class Edit(msgspec.Struct, frozen=True):

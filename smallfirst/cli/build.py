@@ -28,6 +28,7 @@ from smallfirst.evals.probe import load_probes
 from smallfirst.gateway.admin import AdminHandler
 from smallfirst.gateway.app import Gateway
 from smallfirst.gateway.chat import ChatHandler
+from smallfirst.gateway.messages import MessagesHandler
 from smallfirst.gateway.metrics import Metrics
 from smallfirst.gateway.pages import Readiness, health_page, metrics_page, models_page, openapi_page, ready_page
 from smallfirst.ledger.writer import Ledger
@@ -151,6 +152,7 @@ class App:
         return Gateway(
             {
                 ("POST", "/v1/chat/completions"): chat,
+                ("POST", "/v1/messages"): MessagesHandler(self.engine, keys, self.settings.server),
                 ("GET", "/v1/models"): models_page(self.catalogue, policies, keys),
                 ("GET", "/health"): health_page(),
                 ("GET", "/ready"): ready_page(self.readiness),

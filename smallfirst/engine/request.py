@@ -46,6 +46,7 @@ class Answer(msgspec.Struct):
     tail: tuple[bytes, ...] = ()  # of a stream: its last events, to which the gateway adds the decision
     released: bool = False
     limits: tuple[tuple[bytes, bytes], ...] = ()  # x-ratelimit-* headers, where the key has limits
+    uncarried: tuple[str, ...] = ()  # fields of the request that the model that answered did not get to see
 
 
 class Engine:
@@ -147,6 +148,11 @@ class Exchange:
         if self.flight is not None:
             self.flight.gone(cause)
 
+    def _native(self, outcome: Outcome) -> bool:
+        """Whether the answer came from a model behind the API that the request was written for."""
+        replicas = self.engine.catalogue.models[outcome.model].replicas
+        return any(r.wire == "anthropic" for r in replicas if r.provider == outcome.provider)
+
     async def _pays(self, key: Key) -> Sender:
         """accounts: take the request from the key's limits; a sender that pays for each call from its budgets."""
         accounts = self.engine.accounts
@@ -212,6 +218,8 @@ class Exchange:
         )  # fmt: skip
         self.engine.publish(entry)
         answer = Answer(entry, served.outcome if served else None, error, decision)
+        if self.query.uncarried and answer.outcome is not None and not self._native(answer.outcome):
+            answer.uncarried = self.query.uncarried
         if self.tab is not None:
             self.tab.close(attempts)
             answer.limits = tuple(self.tab.headers())

@@ -49,6 +49,8 @@ def decided(answer: Answer) -> Headers:
     ]
     if entry.baseline_cost is not None:
         headers.append((b"x-smallfirst-baseline-cost-usd", usd(entry.baseline_cost).encode()))
+    if answer.uncarried:
+        headers.append((b"x-smallfirst-not-applied", ",".join(answer.uncarried).encode("ascii", "replace")))
     headers += answer.limits
     return headers
 
