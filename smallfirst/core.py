@@ -205,7 +205,8 @@ class Query(msgspec.Struct, frozen=True):
     key_id: str | None = None
     response_schema: Schema | None = None  # from response_format json_schema
     tools: tuple[Schema, ...] = ()  # each function's parameters
-    native: Mapping[str, msgspec.Raw] | None = None  # the body as it came in another API (Anthropic's Messages)
+    api: Literal["chat", "messages", "responses"] = "chat"  # which API the caller speaks
+    native: Mapping[str, msgspec.Raw] | None = None  # the body as it came, where that is another API than chat
     uncarried: tuple[str, ...] = ()  # fields of `native` that only a model behind that API gets to see
 
 

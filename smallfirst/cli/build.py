@@ -31,6 +31,7 @@ from smallfirst.gateway.chat import ChatHandler
 from smallfirst.gateway.messages import MessagesHandler
 from smallfirst.gateway.metrics import Metrics
 from smallfirst.gateway.pages import Readiness, health_page, metrics_page, models_page, openapi_page, ready_page
+from smallfirst.gateway.responses import ResponsesHandler
 from smallfirst.ledger.writer import Ledger
 from smallfirst.models.catalogue import Catalogue, build_catalogue
 from smallfirst.models.defaults import default_settings
@@ -153,6 +154,7 @@ class App:
             {
                 ("POST", "/v1/chat/completions"): chat,
                 ("POST", "/v1/messages"): MessagesHandler(self.engine, keys, self.settings.server),
+                ("POST", "/v1/responses"): ResponsesHandler(self.engine, keys, self.settings.server),
                 ("GET", "/v1/models"): models_page(self.catalogue, policies, keys),
                 ("GET", "/health"): health_page(),
                 ("GET", "/ready"): ready_page(self.readiness),

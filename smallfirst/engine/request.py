@@ -151,7 +151,9 @@ class Exchange:
     def _native(self, outcome: Outcome) -> bool:
         """Whether the answer came from a model behind the API that the request was written for."""
         replicas = self.engine.catalogue.models[outcome.model].replicas
-        return any(r.wire == "anthropic" for r in replicas if r.provider == outcome.provider)
+        return self.query.api == "messages" and any(
+            r.wire == "anthropic" for r in replicas if r.provider == outcome.provider
+        )
 
     async def _pays(self, key: Key) -> Sender:
         """accounts: take the request from the key's limits; a sender that pays for each call from its budgets."""

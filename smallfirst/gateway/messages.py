@@ -90,6 +90,7 @@ def parse_messages(body: bytes, headers: Mapping[bytes, bytes], request_id: str,
     return msgspec.structs.replace(
         query,
         needs=msgspec.structs.replace(query.needs, anthropic=chat.native),
+        api="messages",
         native=native,
         uncarried=chat.uncarried,
         include_usage=True,
