@@ -207,6 +207,7 @@ class Query(msgspec.Struct, frozen=True):
     tools: tuple[Schema, ...] = ()  # each function's parameters
     api: Literal["chat", "messages", "responses"] = "chat"  # which API the caller speaks
     native: Mapping[str, msgspec.Raw] | None = None  # the body as it came, where that is another API than chat
+    beta: str = ""  # Anthropic's header of that name: features that the caller switches on
     uncarried: tuple[str, ...] = ()  # fields of `native` that only a model behind that API gets to see
 
 

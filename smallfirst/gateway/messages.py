@@ -5,6 +5,7 @@ Knows which translation goes where (messages_in.py, messages_out.py). Does not k
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -19,7 +20,7 @@ from smallfirst.gateway.parse import parse_chat
 from smallfirst.gateway.shapes import decode
 from smallfirst.policy.protocol import Start
 
-VERSION = b"anthropic-version"
+_BETA = re.compile(r"[A-Za-z0-9_.,\- ]{0,500}")
 
 _raw = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -92,9 +93,18 @@ def parse_messages(body: bytes, headers: Mapping[bytes, bytes], request_id: str,
         needs=msgspec.structs.replace(query.needs, anthropic=chat.native),
         api="messages",
         native=native,
+        beta=_beta(headers),
         uncarried=chat.uncarried,
         include_usage=True,
     )
+
+
+def _beta(headers: Mapping[bytes, bytes]) -> str:
+    value = headers.get(b"anthropic-beta", b"").decode("latin-1")
+    if not _BETA.fullmatch(value):
+        words = "anthropic-beta: a list of names, such as context-1m-2025-08-07"
+        raise BadRequest(words, code="invalid_header", param="anthropic-beta")
+    return value
 
 
 async def _refuse(send: Send, error: RequestError, headers: respond.Headers) -> None:

@@ -180,6 +180,8 @@ class Writer:
             for payload in self._native_end:
                 if payload.get("type") == "message_delta":
                     payload["smallfirst"] = decision
+            if self._native_end[-1].get("type") != "message_stop":  # the upstream went silent after its last word
+                self._native_end.append({"type": "message_stop"})
             return out + b"".join(map(event, self._native_end))
         reason, counted = "stop", used
         for chunk in chunks:

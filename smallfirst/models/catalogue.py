@@ -186,6 +186,7 @@ def _replica(provider: ProviderSettings, name: str, model: ModelSettings, replic
         retention_days=provider.terms.retention_days,
         trains=provider.terms.trains,
         baa=provider.terms.baa,
+        wire=provider.wire,
     )
 
 
@@ -197,6 +198,10 @@ def _abilities(providers: Mapping[str, ProviderSettings], model: ModelSettings) 
         preset = presets.find(model.preset) if model.preset else None
         urls = [providers[replica.provider].url for replica in _replica_settings(model)]
         able = _least([preset.can(url) for url in urls]) if preset else Abilities()
+        if any(providers[replica.provider].wire == "anthropic" for replica in _replica_settings(model)):
+            able = msgspec.structs.replace(
+                able, vision=True, json_object=False, json_schema=True, logprobs=False, n=False
+            )
     said = {field: getattr(model.abilities, field) for field in model.abilities.__struct_fields__}
     return msgspec.structs.replace(able, **{field: value for field, value in said.items() if value is not None})
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from smallfirst.models.connection import MAX_BODY, Connection, HttpFault
@@ -113,8 +114,11 @@ class HttpClient:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
-    def target(self, url: str, key: str | None) -> Target:
-        """Prepare POSTs to `url` with `key` as bearer token. Raises ValueError for a url or key that can't be sent."""
+    def target(self, url: str, key: str | None, headers: Mapping[str, str] | None = None) -> Target:
+        """Prepare POSTs to `url` with `key` as bearer token, and with further headers.
+
+        Raises ValueError for a url or key that can't be sent.
+        """
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("the url must be http://HOST... or https://HOST...")
@@ -127,6 +131,7 @@ class HttpClient:
         lines = [f"POST {path} HTTP/1.1", f"Host: {host}", "Content-Type: application/json", "User-Agent: smallfirst"]
         if key:
             lines.append(f"Authorization: Bearer {key.strip()}")
+        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         if not all(line.isascii() and line.isprintable() for line in (url, *lines)) or " " in path + host:
             raise ValueError("the url or the key holds characters that a request can't carry")
         head = "\r\n".join([*lines, "Content-Length: "]).encode()

@@ -22,6 +22,7 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     key: str | None = None
     location: str = "premises"  # device | premises | cloud/<region>
     runtime: Literal["http", "embedded"] = "http"
+    wire: Literal["openai", "anthropic"] = "openai"  # the API it speaks: chat completions, or Anthropic's Messages
     terms: Terms = Terms()
 
 
