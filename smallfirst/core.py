@@ -68,6 +68,7 @@ class Reason(enum.StrEnum):
     top_tier = "top_tier"  # nothing above to hand up to
     only_tier = "only_tier"  # one tier is configured; `would_escalate` tells what a higher one would have got
     demonstration = "demonstration"  # only_tier, and that tier is the embedded 135M demonstration model
+    cached = "cached"  # the same request was answered before; no model was asked
     fixed = "fixed"  # the caller named a model, or the policy is fixed
     fallback = "fallback"  # higher models failed; the best answer at hand was served
     cost_limit = "cost_limit"  # max_cost_usd forbade handing up
@@ -134,7 +135,7 @@ class Replica(msgspec.Struct, frozen=True):
     retention_days: int | None = None
     trains: bool | None = None
     baa: bool | None = None
-    wire: Literal["openai", "anthropic"] = "openai"  # which API it speaks
+    wire: Literal["openai", "anthropic", "embeddings"] = "openai"  # which API it speaks
 
     def __repr__(self) -> str:
         return f"Replica({self.provider}, {self.upstream_model}, {self.location})"
@@ -170,6 +171,7 @@ class Needs(msgspec.Struct, frozen=True, gc=False):
     n: int = 1
     input_tokens: int = 0  # estimated, characters / 4, images at a flat 1,000
     output_tokens: int = 0  # max_tokens asked for, 0 where not said
+    embeds: bool = False  # vectors are asked for, not an answer
     anthropic: bool = False  # content that only Anthropic's Messages API takes: documents, its own tools
 
 

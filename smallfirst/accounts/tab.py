@@ -142,7 +142,7 @@ class Tab:
     def _bounded(self, call: Call) -> tuple[Call, int]:
         """The call with a limit to its answer, and that limit: max_tokens is put in where the caller names none."""
         needs, context = self._query.needs, call.model.abilities.context
-        if needs.output_tokens:
+        if needs.output_tokens or needs.embeds:
             return call, needs.output_tokens
         room = max(LEAST_ROOM, min(self.default_tokens, context - needs.input_tokens))
         edit = call.edit or Edit()

@@ -23,11 +23,13 @@ from smallfirst.config.loader import load
 from smallfirst.config.paths import cache_dir, data_dir
 from smallfirst.core import Entry, Replica
 from smallfirst.engine.admission import Admission
+from smallfirst.engine.cache import AnswerCache
 from smallfirst.engine.request import Engine
 from smallfirst.evals.probe import load_probes
 from smallfirst.gateway.admin import AdminHandler
 from smallfirst.gateway.app import Gateway
 from smallfirst.gateway.chat import ChatHandler
+from smallfirst.gateway.embeddings import EmbeddingsHandler
 from smallfirst.gateway.messages import MessagesHandler
 from smallfirst.gateway.metrics import Metrics
 from smallfirst.gateway.pages import Readiness, health_page, metrics_page, models_page, openapi_page, ready_page
@@ -90,6 +92,8 @@ class App:
             ledger=self.ledger,
             config_digest=digest(settings, self.catalogue),
             accounts=self.accounts,
+            cache=self._cache(),
+            cache_up_to=parse_class(settings.cache.up_to),
             observers=(self.metrics.observe, *observers),
         )
         self.gateway = self._routes(tuple(policies))
@@ -129,6 +133,12 @@ class App:
         """Where keys and budgets lie that `keys.url` does not place elsewhere: beside the ledger."""
         return keys_file(ledger_path or ledger_file(self.settings, self.environ))
 
+    def _cache(self) -> AnswerCache | None:
+        wanted = self.settings.cache
+        if wanted.ttl_s is None:
+            return None
+        return AnswerCache(wanted.ttl_s, wanted.max_entries, int(wanted.max_mb * 1_000_000))
+
     def _embedded(self, name: str, model: ModelSettings) -> Replica:
         """A child process for a model of an embedded runtime; its address and key are known before it runs."""
         cache = cache_dir(self.environ)
@@ -155,6 +165,7 @@ class App:
                 ("POST", "/v1/chat/completions"): chat,
                 ("POST", "/v1/messages"): MessagesHandler(self.engine, keys, self.settings.server),
                 ("POST", "/v1/responses"): ResponsesHandler(self.engine, keys, self.settings.server),
+                ("POST", "/v1/embeddings"): EmbeddingsHandler(self.engine, keys, self.settings.server),
                 ("GET", "/v1/models"): models_page(self.catalogue, policies, keys),
                 ("GET", "/health"): health_page(),
                 ("GET", "/ready"): ready_page(self.readiness),

@@ -76,6 +76,11 @@ def _admin(settings: Settings) -> Iterator[Finding]:
         yield fault(at, "must be HOST:PORT, such as 127.0.0.1:4001")
     elif settings.server.admin_key is not None and not is_loopback(address[0]):
         yield Finding("warning", at, "the admin API is open to other machines; whoever has its key can make keys")
+    yield from _class(("cache", "up_to"), settings.cache.up_to)
+    for field in ("ttl_s", "max_entries", "max_mb"):
+        value = getattr(settings.cache, field)
+        if value is not None and value <= 0:
+            yield fault(("cache", field), "must be above 0")
     url = settings.keys.url
     if url is not None and not url.startswith(("sqlite:///", "postgresql://", "postgres://")):
         yield fault(("keys", "url"), "must be sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from smallfirst.accounts.settings import KeysSettings, TeamSettings
+from smallfirst.engine.settings import CacheSettings
 from smallfirst.gateway.settings import ServerSettings
 from smallfirst.ledger.settings import LedgerSettings
 from smallfirst.models.settings import BaselineSettings, ModelSettings, ProviderSettings, RouterSettings
@@ -25,6 +26,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ()  # from the cheapest to the best: `[{slm: [a, b]}, {mid: [c]}]`; without it, presets have usual tiers
     baseline: BaselineSettings = BaselineSettings()
     router: RouterSettings = RouterSettings()
+    cache: CacheSettings = CacheSettings()
     policies: dict[str, PolicySettings] = {}
     default_policy: str = "auto"  # what callers get who ask for the model `auto`
     privacy: PrivacySettings = PrivacySettings()

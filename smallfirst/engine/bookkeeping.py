@@ -82,8 +82,8 @@ class Books:
     def _baseline_cost(self, outcome: Outcome | None) -> int | None:
         """What the baseline would have cost, by the method the catalogue names: the served answer's own length."""
         price = self._catalogue.baseline.price
-        if price is None or outcome is None:
-            return None
+        if price is None or outcome is None or self._catalogue.models[outcome.model].replicas[0].wire == "embeddings":
+            return None  # a vector is nothing that the baseline would have answered
         return price.cost(Usage(outcome.usage.input_tokens, outcome.usage.output_tokens))
 
 

@@ -16,9 +16,10 @@ from smallfirst.accounts.keys import Key
 from smallfirst.accounts.tab import Tab
 from smallfirst.classify.classifier import Classifier
 from smallfirst.classify.probes import Probe
-from smallfirst.core import DataClass, Decision, Entry, Intent, Outcome, Permit, Query, Score, Tier, Usage
+from smallfirst.core import DataClass, Decision, Entry, Intent, Outcome, Permit, Query, Reason, Score, Tier, Usage
 from smallfirst.engine.admission import Admission
 from smallfirst.engine.bookkeeping import Books, failure
+from smallfirst.engine.cache import AnswerCache, Kept
 from smallfirst.engine.driver import Flight, Listener
 from smallfirst.engine.replicas import Balancer, Caller
 from smallfirst.errors import LedgerError, NotFound, Overloaded, RequestError
@@ -31,6 +32,11 @@ from smallfirst.verify.judge import make_judge
 
 USUAL_ANSWER = 512
 """Output tokens that a call is expected to cost where the caller names no max_tokens."""
+
+KEPT_REASONS = frozenset(
+    (Reason.accepted, Reason.agreed, Reason.top_tier, Reason.only_tier, Reason.demonstration, Reason.fixed)
+)
+"""An answer that was served for one of these may be given again; one that was only the best at hand may not."""
 
 _NO_INTENT = "the ledger can't commit what data of this class requires before it is sent; nothing was sent"
 
@@ -68,6 +74,8 @@ class Engine:
         ledger: Ledger,
         config_digest: str = "",
         accounts: Accounts | None = None,
+        cache: AnswerCache | None = None,
+        cache_up_to: DataClass = DataClass.internal,
         observers: tuple[Callable[[Entry], None], ...] = (),
     ) -> None:
         self.catalogue, self.admission, self.classifier = catalogue, admission, classifier
@@ -78,6 +86,7 @@ class Engine:
         self.sender, self.ledger, self.balancer = sender, ledger, Balancer()
         self.books = Books(catalogue, config_digest)
         self.accounts = accounts
+        self.cache, self.cache_up_to = cache, cache_up_to
         self.observers = observers
         self.demonstration = frozenset(name for name, model in catalogue.models.items() if model.demonstration)
 
@@ -114,6 +123,7 @@ class Exchange:
         self.policy = ""
         self.flight: Flight | None = None
         self.tab: Tab | None = None  # what is taken from the limits of the key, where it has any
+        self._cache_key: bytes | None = None
         self._began_us = time.monotonic_ns() // 1000
         self._gone = ""
 
@@ -125,6 +135,8 @@ class Exchange:
             tiers, permit = engine.admission.admit(query, self.key, self.data_class)  # 2. privacy: who may see it
             sender = engine.sender if self.key is None or not self.key.metered else await self._pays(self.key)
             score = self.score = engine.score(query)  # 3. classify: how hard, what kind, who would be right
+            if engine.cache is not None and (kept := self._look_up(engine.cache, tiers)) is not None:
+                return self._from_cache(kept)
             await self._commit_intent(tiers, permit)  # 4. ledger: above `internal`, write down first what will leave
             caller = Caller(sender, engine.balancer, engine.catalogue.models, query, permit)
             self.flight = Flight(caller, listener)
@@ -141,6 +153,24 @@ class Exchange:
                 self.tab.close(())
             raise
         return self._finish(decision, None)  # 6. ledger: what was asked, tried, served and saved
+
+    def _look_up(self, cache: AnswerCache, tiers: tuple[Tier, ...]) -> Kept | None:
+        """cache: an answer to the very same request, by a model that may still answer this one."""
+        if self.query.dials.max_quality_loss is not None or self.data_class > self.engine.cache_up_to:
+            return None
+        key = self._cache_key = cache.key(self.query, self.key.name if self.key else None, self.data_class)
+        kept = None if key is None else cache.find(key)
+        return kept if kept is not None and any(kept.outcome.model in tier.models for tier in tiers) else None
+
+    def _from_cache(self, kept: Kept) -> Answer:
+        """The answer that was kept: no attempt, no cost, and in the ledger who had made it."""
+        answer = self._finish(Decision(None, Reason.cached), None, kept)
+        answer.outcome = kept.outcome
+        return answer
+
+    def _keep(self, key: bytes, outcome: Outcome, entry: Entry) -> None:
+        if self.engine.cache is not None and entry.reason in KEPT_REASONS and outcome.finish == "stop":
+            self.engine.cache.keep(key, outcome, entry.served_tier or "", entry.baseline_cost)
 
     def gone(self, cause: str) -> None:
         """The client has left: cancel the calls; the entry is still written."""
@@ -206,10 +236,10 @@ class Exchange:
         now = time.time_ns() // 1000
         await self.engine.ledger.intent(Intent(self.query.id, now, self.data_class, models, locations, permit.rule))
 
-    def _finish(self, decision: Decision | None, error: RequestError | None) -> Answer:
+    def _finish(self, decision: Decision | None, error: RequestError | None, kept: Kept | None = None) -> Answer:
         flight, served = self.flight, None
         attempts = tuple(flight.attempts) if flight else ()
-        if decision is not None:
+        if decision is not None and kept is None:
             served = next((a for a in attempts if a.n == decision.served), None)
             if served is None or (not served.outcome.ok and not served.released):
                 error = failure(decision, attempts)
@@ -218,6 +248,12 @@ class Exchange:
             decision=decision, served=served, attempts=attempts, error=error,
             latency_us=time.monotonic_ns() // 1000 - self._began_us, waiting_us=flight.waiting_us if flight else 0,
         )  # fmt: skip
+        if kept is not None:
+            entry = msgspec.structs.replace(
+                entry, served_model=kept.outcome.model, served_tier=kept.tier, baseline_cost=kept.baseline_cost
+            )
+        elif self._cache_key is not None and served is not None and error is None:
+            self._keep(self._cache_key, served.outcome, entry)
         self.engine.publish(entry)
         answer = Answer(entry, served.outcome if served else None, error, decision)
         if self.query.uncarried and answer.outcome is not None and not self._native(answer.outcome):

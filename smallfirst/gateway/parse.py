@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -20,6 +20,8 @@ from smallfirst.privacy.classes import parse_class
 CHARS_PER_TOKEN = 4
 IMAGE_TOKENS = 1000
 MOST_TAGS = 16
+
+T = TypeVar("T")
 
 Count = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -127,15 +129,7 @@ def parse_chat(body: bytes, headers: Mapping[bytes, bytes], request_id: str, *, 
     Raises BadRequest naming the field. Dials come from the body's `smallfirst` object or, for those it leaves out, from
     `x-smallfirst-*` headers.
     """
-    try:
-        request = _request.decode(body)
-        fields = _fields.decode(body)
-    except msgspec.ValidationError as error:
-        raise invalid(str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequest(f"the body is not valid JSON: {error}", code="invalid_json") from None
-    except RecursionError:
-        raise BadRequest("the body is nested too deeply", code="invalid_json") from None
+    request, fields = decode_into(_request, body)
     if len(request.messages) > max_messages:
         raise BadRequest(
             f"messages has {len(request.messages)} entries; this gateway takes at most {max_messages}",
@@ -145,7 +139,7 @@ def parse_chat(body: bytes, headers: Mapping[bytes, bytes], request_id: str, *, 
     if b"\\u0000" in body:
         _refuse_nul(request)
     fields.pop("smallfirst", None)
-    dials = _dials(request.smallfirst or None, headers)
+    dials = read_dials(request.smallfirst or None, headers)
     options = request.stream_options
     form = request.response_format
     return Query(
@@ -160,6 +154,18 @@ def parse_chat(body: bytes, headers: Mapping[bytes, bytes], request_id: str, *, 
         response_schema=Schema(form.json_schema.name, form.json_schema.schema) if form and form.json_schema else None,
         tools=tuple(Schema(t.function.name, t.function.parameters or {}) for t in request.tools or ()),
     )
+
+
+def decode_into(into: msgspec.json.Decoder[T], body: bytes) -> tuple[T, dict[str, Raw]]:
+    """The body twice: checked, and by field as it came. Raises BadRequest naming the field."""
+    try:
+        return into.decode(body), _fields.decode(body)
+    except msgspec.ValidationError as error:
+        raise invalid(str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"the body is not valid JSON: {error}", code="invalid_json") from None
+    except RecursionError:
+        raise BadRequest("the body is nested too deeply", code="invalid_json") from None
 
 
 def invalid(message: str) -> BadRequest:
@@ -221,7 +227,7 @@ _HEADER_DIALS = (b"max-quality-loss", b"max-cost-usd", b"max-latency-ms", b"data
 _PREFIX = b"x-smallfirst-"
 
 
-def _dials(body: DialsBody | None, headers: Mapping[bytes, bytes]) -> Dials:
+def read_dials(body: DialsBody | None, headers: Mapping[bytes, bytes]) -> Dials:
     given = {name: headers[_PREFIX + name] for name in _HEADER_DIALS if _PREFIX + name in headers}
     if not given and body is None:
         return _NO_DIALS

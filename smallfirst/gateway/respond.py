@@ -5,7 +5,7 @@ Knows the response side of chat completions and our headers. Does not know ASGI'
 
 from __future__ import annotations
 
-from smallfirst.core import NANO, Score
+from smallfirst.core import NANO, Reason, Score
 from smallfirst.engine.request import Answer
 from smallfirst.errors import RequestError
 
@@ -49,6 +49,8 @@ def decided(answer: Answer) -> Headers:
     ]
     if entry.baseline_cost is not None:
         headers.append((b"x-smallfirst-baseline-cost-usd", usd(entry.baseline_cost).encode()))
+    if entry.reason is Reason.cached:
+        headers.append((b"x-smallfirst-cache", b"hit"))
     if answer.uncarried:
         headers.append((b"x-smallfirst-not-applied", ",".join(answer.uncarried).encode("ascii", "replace")))
     headers += answer.limits

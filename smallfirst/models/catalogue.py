@@ -144,6 +144,8 @@ def _usual_tiers(models: Mapping[str, ModelSettings], problems: list[str]) -> tu
     members: dict[str, list[str]] = {"slm": [], "mid": [], "frontier": []}
     for name, model in models.items():
         preset = presets.find(model.preset or name)
+        if model.embeds:
+            continue
         if preset is None:
             problems.append(f"models.{name}: stands in no tier; add a `tiers` section, or a preset")
         else:
@@ -186,7 +188,7 @@ def _replica(provider: ProviderSettings, name: str, model: ModelSettings, replic
         retention_days=provider.terms.retention_days,
         trains=provider.terms.trains,
         baa=provider.terms.baa,
-        wire=provider.wire,
+        wire="embeddings" if model.embeds else provider.wire,
     )
 
 

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from smallfirst.core import Outcome, Permit, Replica, Status, Usage
-from smallfirst.models import anthropic, wire
+from smallfirst.models import anthropic, embeddings, wire
 from smallfirst.models.anthropic_stream import Translator
 from smallfirst.models.connection import FaultKind, HttpFault, find_header
 from smallfirst.models.faults import failed, rejected
@@ -30,6 +30,10 @@ _STATUS: dict[FaultKind, Status] = {
     "malformed": Status.broken,
     "too_large": Status.broken,
 }
+
+DECODERS = {"openai": wire.decode, "anthropic": anthropic.decode, "embeddings": embeddings.decode}
+PATHS = {"openai": "/chat/completions", "anthropic": "/messages", "embeddings": "/embeddings"}
+"""What comes after a replica's base URL, and what reads its answers, by the API it speaks."""
 
 MOST_ENDPOINTS = 1000
 """Prepared request heads that are kept."""
@@ -64,8 +68,7 @@ class HttpSender:
         if isinstance(answer, Body):  # never: stream was not asked for
             raise TypeError("a streamed body for a whole answer")
         if answer.status == 200:
-            decode = wire.decode if call.replica.wire == "openai" else anthropic.decode
-            return decode(call, answer.body, started, _now())
+            return DECODERS[call.replica.wire](call, answer.body, started, _now())
         return rejected(call, answer.status, answer.body, find_header(answer.headers, b"retry-after"), started, _now())
 
     def stream(self, call: Call, permit: Permit) -> HttpStream:
@@ -89,9 +92,12 @@ class HttpSender:
         if call.replica.wire == "openai":
             endpoint = self._endpoint(call.replica)
             body = wire.encode(call, stream=stream, spelling=endpoint.spelling)
-        else:
+        elif call.replica.wire == "anthropic":
             endpoint = self._endpoint(call.replica, call.query.beta)
             body = anthropic.encode(call, stream=stream)
+        else:
+            endpoint = self._endpoint(call.replica)
+            body = embeddings.encode(call)
         send = self._client.open if stream else self._client.post
         return await send(endpoint.target, body, call.timeout_s)
 
@@ -110,14 +116,14 @@ class HttpSender:
 
     def _target(self, replica: Replica, beta: str) -> Target:
         url = replica.url.rstrip("/")
-        if replica.wire == "openai":
-            return self._client.target(f"{url}/chat/completions", replica.key)
+        if replica.wire != "anthropic":
+            return self._client.target(url + PATHS[replica.wire], replica.key)
         headers = {"anthropic-version": anthropic.VERSION}
         if replica.key:
             headers["x-api-key"] = replica.key.strip()
         if beta:
             headers["anthropic-beta"] = beta
-        return self._client.target(f"{url}/messages", None, headers)
+        return self._client.target(url + PATHS[replica.wire], None, headers)
 
 
 class HttpStream:
@@ -127,8 +133,7 @@ class HttpStream:
         self._sender, self._call, self._permit = sender, call, permit
         self._framer = Framer(strip=call.logprobs, text=call.text)
         self._body: Body | None = None
-        wire = call.replica.wire
-        self._translator = None if wire == "openai" else Translator(native=call.query.api == "messages")
+        self._translator = Translator(native=call.query.api == "messages") if call.replica.wire == "anthropic" else None
         self._started = 0
         self._first: int | None = None
         self._outcome: Outcome | None = None

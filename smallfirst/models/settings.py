@@ -62,6 +62,7 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     provider: str | None = None
     model: str | None = None  # upstream name; default: the preset's, else this entry's own name
     replicas: tuple[ReplicaSettings, ...] = ()
+    embeds: bool = False  # it makes embeddings, for POST /v1/embeddings, and stands in no tier
     weights: str | None = None  # embedded runtime: smollm2-135m, a path to a .gguf, or hf:ORG/REPO:FILE.gguf
     threads: int | None = None  # embedded runtime
     cost: CostSettings | None = None

@@ -246,7 +246,11 @@ def test_a_message_as_a_chat_completion(claude):
     choice = made.choices[0]
     assert (choice.finish_reason, choice.message.content) == ("tool_calls", "I look it up.")
     (call,) = choice.message.tool_calls
-    assert (call.id, call.function.name, json.loads(call.function.arguments)) == ("toolu_01", "weather", {"city": "Rome"})
+    assert (call.id, call.function.name, json.loads(call.function.arguments)) == (
+        "toolu_01",
+        "weather",
+        {"city": "Rome"},
+    )
     assert choice.message.model_extra["reasoning_content"] == "Let me see."
     assert choice.message.model_extra["thinking_blocks"] == CONTENT[:2]
     assert (made.usage.prompt_tokens, made.usage.prompt_tokens_details.cached_tokens) == (1210, 1000)
@@ -329,9 +333,8 @@ def test_errors_before_an_answer(claude, status, kind, wanted):
 def test_a_stream_that_is_cut_anywhere_is_broken(claude, cut):
     claude.say(sse(EVENTS, cut_after=cut))
     body = {"model": "haiku", "max_tokens": 9, "messages": HI}
-    with pytest.raises((anthropic.APIError, openai.APIError)):
-        with claude.anthropic.messages.stream(**body) as stream:
-            stream.get_final_message()
+    with pytest.raises((anthropic.APIError, openai.APIError)), claude.anthropic.messages.stream(**body) as stream:
+        stream.get_final_message()
     (attempt,) = claude.entries[0].attempts
     assert attempt.outcome.status is Status.broken
     assert attempt.outcome.usage.input_tokens == 1210
@@ -340,9 +343,9 @@ def test_a_stream_that_is_cut_anywhere_is_broken(claude, cut):
 def test_an_error_in_the_midst_of_a_stream(claude):
     overloaded = event("error", error={"type": "overloaded_error", "message": "Overloaded"})
     claude.say(sse([*EVENTS[:12], overloaded]))
-    with pytest.raises(anthropic.APIStatusError, match="broke off"):
-        with claude.anthropic.messages.stream(model="haiku", max_tokens=9, messages=HI) as stream:
-            stream.get_final_message()
+    body = {"model": "haiku", "max_tokens": 9, "messages": HI}
+    with pytest.raises(anthropic.APIStatusError, match="broke off"), claude.anthropic.messages.stream(**body) as stream:
+        stream.get_final_message()
     assert claude.entries[0].attempts[0].outcome.status is Status.unavailable
 
 
