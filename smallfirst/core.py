@@ -57,6 +57,7 @@ class Status(enum.StrEnum):
     broken = "broken"  # not JSON, or a stream that ended before its end
     refused = "refused"  # 4xx: this model does not take this request
     unauthorized = "unauthorized"  # 401 or 403: our own key is wrong
+    overloaded = "overloaded"  # every replica had as many calls as it may, and the queue was long: nothing was sent
     over_budget = "over_budget"  # the caller's budget could not cover it: nothing was sent
 
 

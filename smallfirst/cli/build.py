@@ -92,6 +92,8 @@ class App:
             ledger=self.ledger,
             config_digest=digest(settings, self.catalogue),
             accounts=self.accounts,
+            resilience=settings.resilience,
+            refuse_unrecorded=settings.ledger.on_fault == "refuse",
             cache=self._cache(),
             cache_up_to=parse_class(settings.cache.up_to),
             observers=(self.metrics.observe, *observers),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from smallfirst.accounts.settings import KeysSettings, TeamSettings
+from smallfirst.engine.gates import ResilienceSettings
 from smallfirst.engine.settings import CacheSettings
 from smallfirst.gateway.settings import ServerSettings
 from smallfirst.ledger.settings import LedgerSettings
@@ -26,6 +27,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ()  # from the cheapest to the best: `[{slm: [a, b]}, {mid: [c]}]`; without it, presets have usual tiers
     baseline: BaselineSettings = BaselineSettings()
     router: RouterSettings = RouterSettings()
+    resilience: ResilienceSettings = ResilienceSettings()
     cache: CacheSettings = CacheSettings()
     policies: dict[str, PolicySettings] = {}
     default_policy: str = "auto"  # what callers get who ask for the model `auto`

@@ -115,19 +115,26 @@ def failure(decision: Decision, attempts: tuple[Attempt, ...]) -> RequestError:
     tried = ", ".join(dict.fromkeys(a.outcome.model for a in attempts))
     if last.status is Status.refused:
         return BadRequest(_upstream_message(last), code="refused_by_model", status=last.http_status or 400)
-    if last.status is Status.over_budget:
-        return LimitReached(last.error, code="insufficient_quota", retry_after_s=last.retry_after_s)
-    if last.status is Status.rate_limited:
-        return Overloaded(
-            f"every model that may answer is rate-limited (tried: {tried})",
-            code="rate_limited",
-            status=429,
-            retry_after_s=last.retry_after_s or 1.0,
-        )
+    if (later := _later(last, tried)) is not None:
+        return later
     status, code, words = FAILURES.get(last.status, (502, "upstream_failed", f"no model answered: {last.error}"))
     if last.ok:
         words += f": {decision.note}"
     return UpstreamFailed(f"{words} (tried: {tried})", code=code, status=status)
+
+
+def _later(last: Outcome, tried: str) -> RequestError | None:
+    """The error for what may well work a little later; None where that is not what went wrong."""
+    wait = last.retry_after_s
+    if last.status is Status.over_budget:
+        return LimitReached(last.error, code="insufficient_quota", retry_after_s=wait)
+    if last.status is Status.rate_limited:
+        words = f"every model that may answer is rate-limited (tried: {tried})"
+        return Overloaded(words, code="rate_limited", status=429, retry_after_s=wait or 1.0)
+    if last.status is Status.overloaded or (last.status is Status.unavailable and wait is not None):
+        words = f"every model that may answer is busy or out of order (tried: {tried})"
+        return Overloaded(words, code="overloaded", retry_after_s=wait or 1.0)
+    return None
 
 
 FAILURES: dict[Status, tuple[int, str, str]] = {

@@ -21,7 +21,8 @@ from smallfirst.engine.admission import Admission
 from smallfirst.engine.bookkeeping import Books, failure
 from smallfirst.engine.cache import AnswerCache, Kept
 from smallfirst.engine.driver import Flight, Listener
-from smallfirst.engine.replicas import Balancer, Caller
+from smallfirst.engine.gates import USUAL, Balancer, ResilienceSettings
+from smallfirst.engine.replicas import Caller
 from smallfirst.errors import LedgerError, NotFound, Overloaded, RequestError
 from smallfirst.ledger.writer import Ledger
 from smallfirst.models.catalogue import Catalogue
@@ -38,6 +39,7 @@ KEPT_REASONS = frozenset(
 )
 """An answer that was served for one of these may be given again; one that was only the best at hand may not."""
 
+_NO_LEDGER = "the ledger can't write, and this gateway serves nothing that it can't record; nothing was sent"
 _NO_INTENT = "the ledger can't commit what data of this class requires before it is sent; nothing was sent"
 
 
@@ -74,6 +76,8 @@ class Engine:
         ledger: Ledger,
         config_digest: str = "",
         accounts: Accounts | None = None,
+        resilience: ResilienceSettings = USUAL,
+        refuse_unrecorded: bool = False,
         cache: AnswerCache | None = None,
         cache_up_to: DataClass = DataClass.internal,
         observers: tuple[Callable[[Entry], None], ...] = (),
@@ -83,9 +87,9 @@ class Engine:
         self.policies = {**{name: Fixed(name, name) for name in catalogue.models}, **policies}
         self.policies["auto"] = policies[default_policy]
         self.default_class, self.intent_from = default_class, intent_from
-        self.sender, self.ledger, self.balancer = sender, ledger, Balancer()
+        self.sender, self.ledger, self.balancer = sender, ledger, Balancer(resilience)
         self.books = Books(catalogue, config_digest)
-        self.accounts = accounts
+        self.accounts, self.refuse_unrecorded = accounts, refuse_unrecorded
         self.cache, self.cache_up_to = cache, cache_up_to
         self.observers = observers
         self.demonstration = frozenset(name for name, model in catalogue.models.items() if model.demonstration)
@@ -131,6 +135,8 @@ class Exchange:
         """All hops of one request. An error that the caller should see is in the Answer, and in the ledger."""
         engine, query = self.engine, self.query
         try:
+            if engine.refuse_unrecorded and engine.ledger.failing:
+                raise Overloaded(_NO_LEDGER, code="ledger_unavailable", retry_after_s=5.0)
             policy = self._policy()  # 1. who plans: `auto`, a policy, or a model by name
             tiers, permit = engine.admission.admit(query, self.key, self.data_class)  # 2. privacy: who may see it
             sender = engine.sender if self.key is None or not self.key.metered else await self._pays(self.key)
@@ -138,7 +144,7 @@ class Exchange:
             if engine.cache is not None and (kept := self._look_up(engine.cache, tiers)) is not None:
                 return self._from_cache(kept)
             await self._commit_intent(tiers, permit)  # 4. ledger: above `internal`, write down first what will leave
-            caller = Caller(sender, engine.balancer, engine.catalogue.models, query, permit)
+            caller = Caller(sender, engine.balancer, engine.catalogue.models, query, permit, self._deadline_us())
             self.flight = Flight(caller, listener)
             if self._gone:
                 self.flight.gone(self._gone)
@@ -153,6 +159,10 @@ class Exchange:
                 self.tab.close(())
             raise
         return self._finish(decision, None)  # 6. ledger: what was asked, tried, served and saved
+
+    def _deadline_us(self) -> int | None:
+        wanted = self.query.dials.max_latency_us
+        return None if wanted is None else self._began_us + wanted
 
     def _look_up(self, cache: AnswerCache, tiers: tuple[Tier, ...]) -> Kept | None:
         """cache: an answer to the very same request, by a model that may still answer this one."""

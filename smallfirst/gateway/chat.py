@@ -17,7 +17,7 @@ import msgspec
 from smallfirst.accounts.keys import Keys
 from smallfirst.core import Query, Reason
 from smallfirst.engine.request import Answer, Engine, Exchange
-from smallfirst.errors import RequestError, TooLarge
+from smallfirst.errors import Overloaded, RequestError, TooLarge
 from smallfirst.gateway import respond, streaming
 from smallfirst.gateway.attendant import Attendant, Guest, Receive
 from smallfirst.gateway.parse import parse_chat
@@ -35,6 +35,9 @@ _serial = itertools.count()
 def new_request_id() -> str:
     """Sortable by time, unique over processes."""
     return f"sf-{time.time_ns() // 1000:014x}{_process}{next(_serial) & 0xFFFFFF:06x}"
+
+
+_CROWDED = "this gateway has as many requests as it may (server.max_inflight); try again in a moment"
 
 
 class ClientGone(Exception):
@@ -73,6 +76,9 @@ class ChatHandler:
         self._attendant = Attendant(settings.body_timeout_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if len(self._attendant.guests) >= self._settings.max_inflight:
+            await self.refuse(send, Overloaded(_CROWDED, code="overloaded", retry_after_s=1.0), [])
+            return
         guest = self._attendant.welcome(receive)
         try:
             await self._serve(dict(scope["headers"]), receive, send, guest)

@@ -289,17 +289,18 @@ def test_the_responses_api_on_top_of_it(claude):
     assert [item.type for item in made.output] == ["reasoning", "message", "function_call"]
 
 
-@pytest.mark.parametrize(("more", "field"), [
-    ({"seed": 7}, "seed"),
-    ({"frequency_penalty": 0.5}, "frequency_penalty"),
-    ({"logit_bias": {"5": 1}}, "logit_bias"),
-    ({"temperature": 1.5}, "temperature"),
-    ({"extra_body": {"some_new_field": 1}}, "some_new_field"),
-])  # fmt: skip
-@pytest.mark.parametrize("streamed", [False, True])
-def test_what_has_no_place_there_is_refused_by_name(claude, more, field, streamed):
-    with pytest.raises(openai.BadRequestError, match=field):
-        claude.openai.chat.completions.create(model="haiku", messages=HI, stream=streamed, **more)
+def test_what_has_no_place_there_is_refused_by_name(claude):
+    wrong = [
+        ({"seed": 7}, "seed"),
+        ({"frequency_penalty": 0.5}, "frequency_penalty"),
+        ({"logit_bias": {"5": 1}}, "logit_bias"),
+        ({"temperature": 1.5}, "temperature"),
+        ({"extra_body": {"some_new_field": 1}}, "some_new_field"),
+    ]
+    for more, field in wrong:
+        for stream in (False, True):
+            with pytest.raises(openai.BadRequestError, match=field):
+                claude.openai.chat.completions.create(model="haiku", messages=HI, stream=stream, **more)
     assert claude.upstream.requests == []
 
 
@@ -329,7 +330,7 @@ def test_errors_before_an_answer(claude, status, kind, wanted):
         assert "no good" in str(caught.value)
 
 
-@pytest.mark.parametrize("cut", range(1, len(EVENTS) - 1))
+@pytest.mark.parametrize("cut", [1, 5, 11, 16, 18])
 def test_a_stream_that_is_cut_anywhere_is_broken(claude, cut):
     claude.say(sse(EVENTS, cut_after=cut))
     body = {"model": "haiku", "max_tokens": 9, "messages": HI}

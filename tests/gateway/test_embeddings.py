@@ -67,25 +67,26 @@ def test_vectors_of_a_named_model(embedder):
     assert raw.headers["x-smallfirst-cost-usd"] == "0.000014"
 
 
-@pytest.mark.parametrize("given", ["text", ["a"], [1, 2, 3], [[1, 2], [3]]])
-def test_every_form_of_input_passes(embedder, given):
-    embedder.client.embeddings.create(model="vectors", input=given)
-    assert embedder.upstream.requests[0].fields["input"] == given
+def test_every_form_of_input_passes(embedder):
+    for given in ("text", ["a"], [1, 2, 3], [[1, 2], [3]]):
+        embedder.client.embeddings.create(model="vectors", input=given)
+        assert embedder.upstream.requests[-1].fields["input"] == given
 
 
-@pytest.mark.parametrize(("body", "param"), [
-    ({"input": []}, "input"),
-    ({"input": {"a": 1}}, "input"),
-    ({"input": "x", "dimensions": 0}, "dimensions"),
-    ({"input": "x", "encoding_format": "hex"}, "encoding_format"),
-    ({"input": "x", "model": "auto"}, "model"),
-    ({"input": "x", "model": "small"}, "model"),
-    ({"input": ["x"] * 2049}, "input"),
-])  # fmt: skip
-def test_what_is_wrong_is_named(embedder, body, param):
-    with pytest.raises(openai.BadRequestError) as caught:
-        embedder.client.post("/embeddings", body={"model": "vectors", **body}, cast_to=object)
-    assert (caught.value.param or "").startswith(param)
+def test_what_is_wrong_is_named(embedder):
+    wrong = [
+        ({"input": []}, "input"),
+        ({"input": {"a": 1}}, "input"),
+        ({"input": "x", "dimensions": 0}, "dimensions"),
+        ({"input": "x", "encoding_format": "hex"}, "encoding_format"),
+        ({"input": "x", "model": "auto"}, "model"),
+        ({"input": "x", "model": "small"}, "model"),
+        ({"input": ["x"] * 2049}, "input"),
+    ]
+    for body, param in wrong:
+        with pytest.raises(openai.BadRequestError) as caught:
+            embedder.client.post("/embeddings", body={"model": "vectors", **body}, cast_to=object)
+        assert (caught.value.param or "").startswith(param)
     assert embedder.upstream.requests == []
 
 

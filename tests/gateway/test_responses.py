@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 from typing import Any
 
@@ -11,6 +10,8 @@ import pydantic
 import pytest
 
 from smallfirst.core import ToolCall, Usage
+from smallfirst.errors import BadRequest
+from smallfirst.gateway.responses import parse_responses
 from smallfirst.models.loopback import fault, sse
 from smallfirst.models.scripted import Reply
 
@@ -218,16 +219,11 @@ def test_a_stream_that_breaks_ends_as_failed(stage: Any) -> None:
     ({"include": "x"}, "include"),
     ({"temperature": 5}, "temperature"),
 ])  # fmt: skip
-def test_what_is_wrong_is_named(stage: Any, change: dict[str, Any], param: str) -> None:
-    up = stage(small=lambda _: GOOD)
+def test_what_is_wrong_is_named(change: dict[str, Any], param: str) -> None:
     body = {name: value for name, value in {"model": "auto", "input": "hi", **change}.items() if value is not None}
-    conn = http.client.HTTPConnection(up.root.removeprefix("http://"), timeout=10)
-    conn.request("POST", "/v1/responses", json.dumps(body))
-    answer = conn.getresponse()
-    assert answer.status == 400
-    assert json.loads(answer.read())["error"]["param"] == param
-    conn.close()
-    assert up.seen("small") == 0
+    with pytest.raises(BadRequest) as caught:
+        parse_responses(json.dumps(body).encode(), {}, "id", max_messages=9)
+    assert (caught.value.status, caught.value.param) == (400, param)
 
 
 def test_failures_have_the_classes_that_the_client_knows(stage: Any) -> None:
