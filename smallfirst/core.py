@@ -152,6 +152,7 @@ class Model(msgspec.Struct, frozen=True):
     price: Price | None = None  # None: unknown, never invented
     demonstration: bool = False
     timeout_s: float = 120.0  # for a whole answer; of a stream: for its first byte, then for each gap
+    stream_s: float = 900.0  # a stream that has not ended by then is cut off
 
 
 class Tier(msgspec.Struct, frozen=True):

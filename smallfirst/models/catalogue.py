@@ -74,6 +74,7 @@ def build_catalogue(
             price=price,
             demonstration=_is_embedded(providers, settings) and (settings.weights or name) == DEMONSTRATION,
             timeout_s=settings.timeout_s,
+            stream_s=settings.stream_s,
         )
     chosen = _baseline(baseline, built, placed, listed, problems)
     if problems or chosen is None:

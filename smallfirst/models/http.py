@@ -8,6 +8,7 @@ ignored).
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -146,9 +147,10 @@ class HttpClient:
         connection.done()
         return answer
 
-    async def open(self, target: Target, body: bytes, timeout_s: float) -> Body:
-        """Send `body`, return once the answer's head is there. `timeout_s`: to the first byte, then for each gap."""
-        return Body(await self._send(target, body, timeout_s, timeout_s))
+    async def open(self, target: Target, body: bytes, timeout_s: float, whole_s: float = math.inf) -> Body:
+        """Send `body`, return once the answer's head is there. `timeout_s`: to the first byte, then for each gap;
+        `whole_s`: to its end."""
+        return Body(await self._send(target, body, timeout_s, timeout_s, whole_s))
 
     async def close(self) -> None:
         """Close every connection, used or not; the client takes no more requests."""
@@ -156,16 +158,19 @@ class HttpClient:
         for connection in list(self._alive):
             connection.close()
 
-    async def _send(self, target: Target, body: bytes, timeout_s: float, gap_s: float) -> Connection:
+    async def _send(
+        self, target: Target, body: bytes, timeout_s: float, gap_s: float, whole_s: float = math.inf
+    ) -> Connection:
         loop = self._loop
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout_s
+        now = loop.time()
+        deadline, end = now + timeout_s, now + whole_s
         data = b"%b%d\r\n\r\n%b" % (target.head, len(body), body)
         reused = bool(target.idle)
         connection = target.idle.pop() if reused else await self._connect(target, timeout_s)
         while True:
-            waiter = connection.send(data, deadline, gap_s)
+            waiter = connection.send(data, deadline, gap_s, end)
             try:
                 await waiter
             except asyncio.CancelledError:

@@ -98,8 +98,9 @@ class HttpSender:
         else:
             endpoint = self._endpoint(call.replica)
             body = embeddings.encode(call)
-        send = self._client.open if stream else self._client.post
-        return await send(endpoint.target, body, call.timeout_s)
+        if stream:
+            return await self._client.open(endpoint.target, body, call.timeout_s, call.model.stream_s)
+        return await self._client.post(endpoint.target, body, call.timeout_s)
 
     def _endpoint(self, replica: Replica, beta: str = "") -> Endpoint:
         name = (replica.url, replica.upstream_model, replica.key, beta)

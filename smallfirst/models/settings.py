@@ -68,6 +68,7 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     cost: CostSettings | None = None
     abilities: AbilitySettings = AbilitySettings()
     timeout_s: float = 120.0
+    stream_s: float = 900.0  # a stream that has not ended by then is cut off
 
 
 class BaselineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -82,7 +82,7 @@ class Claude:
 
 
 @pytest.fixture
-def claude(tmp_path):
+def claude(tmp_path, home):
     """`claude.say` is what the upstream answers: by default MESSAGE, or its EVENTS."""
     said: list[Any] = []
 
@@ -100,7 +100,7 @@ def claude(tmp_path):
         )
         entries: list[Entry] = []
         app = App(
-            settings, {"HOME": str(tmp_path)}, ledger_path=tmp_path / "ledger.db", probes={},
+            settings, {"HOME": str(home)}, ledger_path=tmp_path / "ledger.db", probes={},
             observers=(entries.append,),
         )  # fmt: skip
         with running(app) as url:

@@ -33,7 +33,7 @@ class Vectors:
 
 
 @pytest.fixture
-def embedder(tmp_path):
+def embedder(tmp_path, home):
     with ScriptedUpstream(vectors) as upstream:
         settings = Settings(
             providers={"here": ProviderSettings(url=upstream.url, key="up-key")},
@@ -44,9 +44,7 @@ def embedder(tmp_path):
             tiers=({"slm": ("small",)},),
         )
         entries = []
-        app = App(
-            settings, {"HOME": str(tmp_path)}, ledger_path=tmp_path / "l.db", probes={}, observers=(entries.append,)
-        )
+        app = App(settings, {"HOME": str(home)}, ledger_path=tmp_path / "l.db", probes={}, observers=(entries.append,))
         with running(app) as url:
             yield Vectors(url, app, upstream, entries)
 
