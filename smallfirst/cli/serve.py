@@ -23,6 +23,7 @@ from smallfirst.cli.running import listen, listen_admin, make_server
 from smallfirst.cli.settings import Settings
 from smallfirst.config.paths import cache_dir
 from smallfirst.core import Model
+from smallfirst.gateway.logs import RequestLog, use_json
 from smallfirst.models.weights import obtain
 
 
@@ -55,7 +56,11 @@ def serve(config: Path | None, address: str | None, ledger: Path | None) -> None
         settings = msgspec.structs.replace(settings, server=server)
         require(settings, {})
     fetch_weights(settings)
-    app = App(settings, os.environ, ledger_path=ledger)
+    observers: tuple[RequestLog, ...] = ()
+    if settings.server.log == "json":
+        use_json()
+        observers = (RequestLog(),)
+    app = App(settings, os.environ, ledger_path=ledger, observers=observers)
     bound, admin = listen(settings.server.listen), listen_admin(app)
     host, port = bound.getsockname()[:2]
     banner(app, f"http://{host}:{port}")

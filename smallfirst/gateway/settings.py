@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 
@@ -13,5 +15,6 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     max_inflight: int = 2000  # requests in the house at once; the next gets 503 with retry-after
     keep_alive_s: float = 10.0  # a held stream sends a comment this often
     drain_s: float = 20.0  # on SIGTERM: how long running requests may finish
+    log: Literal["text", "json"] = "text"  # json: a line for each request and each warning, without prompts
     admin_key: str | None = None  # with it the admin API is there; callers send it as `Authorization: Bearer`
     admin_listen: str = "127.0.0.1:4001"  # HOST:PORT of the admin API, which the other port does not serve
