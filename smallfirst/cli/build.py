@@ -25,6 +25,7 @@ from smallfirst.core import Entry, Replica
 from smallfirst.engine.admission import Admission
 from smallfirst.engine.cache import AnswerCache
 from smallfirst.engine.request import Engine
+from smallfirst.engine.sessions import Sessions
 from smallfirst.evals.probe import load_probes
 from smallfirst.gateway.admin import AdminHandler
 from smallfirst.gateway.app import Gateway
@@ -94,6 +95,7 @@ class App:
             accounts=self.accounts,
             resilience=settings.resilience,
             refuse_unrecorded=settings.ledger.on_fault == "refuse",
+            sessions=self._sessions(),
             cache=self._cache(),
             cache_up_to=parse_class(settings.cache.up_to),
             observers=(self.metrics.observe, *observers),
@@ -134,6 +136,10 @@ class App:
     def _keys_file(self, ledger_path: Path | None) -> Path:
         """Where keys and budgets lie that `keys.url` does not place elsewhere: beside the ledger."""
         return keys_file(ledger_path or ledger_file(self.settings, self.environ))
+
+    def _sessions(self) -> Sessions | None:
+        wanted = self.settings.sessions
+        return None if wanted.ttl_s is None else Sessions(wanted.ttl_s, wanted.max_sessions)
 
     def _cache(self) -> AnswerCache | None:
         wanted = self.settings.cache

@@ -81,6 +81,10 @@ def _admin(settings: Settings) -> Iterator[Finding]:
         value = getattr(settings.cache, field)
         if value is not None and value <= 0:
             yield fault(("cache", field), "must be above 0")
+    for field in ("ttl_s", "max_sessions"):
+        value = getattr(settings.sessions, field)
+        if value is not None and value <= 0:
+            yield fault(("sessions", field), "must be above 0")
     url = settings.keys.url
     if url is not None and not url.startswith(("sqlite:///", "postgresql://", "postgres://")):
         yield fault(("keys", "url"), "must be sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE")

@@ -9,7 +9,7 @@ import msgspec
 
 from smallfirst.accounts.settings import KeysSettings, TeamSettings
 from smallfirst.engine.gates import ResilienceSettings
-from smallfirst.engine.settings import CacheSettings
+from smallfirst.engine.settings import CacheSettings, SessionSettings
 from smallfirst.gateway.settings import ServerSettings
 from smallfirst.ledger.settings import LedgerSettings
 from smallfirst.models.settings import BaselineSettings, ModelSettings, ProviderSettings, RouterSettings
@@ -28,6 +28,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     baseline: BaselineSettings = BaselineSettings()
     router: RouterSettings = RouterSettings()
     resilience: ResilienceSettings = ResilienceSettings()
+    sessions: SessionSettings = SessionSettings()
     cache: CacheSettings = CacheSettings()
     policies: dict[str, PolicySettings] = {}
     default_policy: str = "auto"  # what callers get who ask for the model `auto`

@@ -23,6 +23,7 @@ from smallfirst.engine.cache import AnswerCache, Kept
 from smallfirst.engine.driver import Flight, Listener
 from smallfirst.engine.gates import USUAL, Balancer, ResilienceSettings
 from smallfirst.engine.replicas import Caller
+from smallfirst.engine.sessions import Sessions
 from smallfirst.errors import LedgerError, NotFound, Overloaded, RequestError
 from smallfirst.ledger.writer import Ledger
 from smallfirst.models.catalogue import Catalogue
@@ -78,6 +79,7 @@ class Engine:
         accounts: Accounts | None = None,
         resilience: ResilienceSettings = USUAL,
         refuse_unrecorded: bool = False,
+        sessions: Sessions | None = None,
         cache: AnswerCache | None = None,
         cache_up_to: DataClass = DataClass.internal,
         observers: tuple[Callable[[Entry], None], ...] = (),
@@ -90,6 +92,7 @@ class Engine:
         self.sender, self.ledger, self.balancer = sender, ledger, Balancer(resilience)
         self.books = Books(catalogue, config_digest)
         self.accounts, self.refuse_unrecorded = accounts, refuse_unrecorded
+        self.sessions = sessions
         self.cache, self.cache_up_to = cache, cache_up_to
         self.observers = observers
         self.demonstration = frozenset(name for name, model in catalogue.models.items() if model.demonstration)
@@ -127,6 +130,8 @@ class Exchange:
         self.policy = ""
         self.flight: Flight | None = None
         self.tab: Tab | None = None  # what is taken from the limits of the key, where it has any
+        self._talk: tuple[bytes, bool] | None = None
+        self.kept_tier = False  # the conversation's earlier turns took lower tiers away: outside a certificate
         self._cache_key: bytes | None = None
         self._began_us = time.monotonic_ns() // 1000
         self._gone = ""
@@ -140,6 +145,8 @@ class Exchange:
             policy = self._policy()  # 1. who plans: `auto`, a policy, or a model by name
             tiers, permit = engine.admission.admit(query, self.key, self.data_class)  # 2. privacy: who may see it
             sender = engine.sender if self.key is None or not self.key.metered else await self._pays(self.key)
+            if engine.sessions is not None:
+                tiers = self._continue(engine.sessions, tiers)
             score = self.score = engine.score(query)  # 3. classify: how hard, what kind, who would be right
             if engine.cache is not None and (kept := self._look_up(engine.cache, tiers)) is not None:
                 return self._from_cache(kept)
@@ -163,6 +170,15 @@ class Exchange:
     def _deadline_us(self) -> int | None:
         wanted = self.query.dials.max_latency_us
         return None if wanted is None else self._began_us + wanted
+
+    def _continue(self, sessions: Sessions, tiers: tuple[Tier, ...]) -> tuple[Tier, ...]:
+        """sessions: a conversation keeps its tier while there is reason to."""
+        self._talk = sessions.find(self.query, self.key.name if self.key else None)
+        if self._talk is None or self.query.asked in self.engine.catalogue.models:
+            return tiers
+        kept = sessions.narrow(self._talk, tiers, self.engine.catalogue.models, self.query)
+        self.kept_tier = len(kept) < len(tiers)
+        return kept
 
     def _look_up(self, cache: AnswerCache, tiers: tuple[Tier, ...]) -> Kept | None:
         """cache: an answer to the very same request, by a model that may still answer this one."""
@@ -264,6 +280,8 @@ class Exchange:
             )
         elif self._cache_key is not None and served is not None and error is None:
             self._keep(self._cache_key, served.outcome, entry)
+        if self._talk is not None and self.engine.sessions is not None and served is not None:
+            self.engine.sessions.note(self._talk, entry, served.outcome.usage.input_tokens)
         self.engine.publish(entry)
         answer = Answer(entry, served.outcome if served else None, error, decision)
         if self.query.uncarried and answer.outcome is not None and not self._native(answer.outcome):
