@@ -5,7 +5,8 @@
 Two upstreams on loopback behind one model, and one behind a second tier. Of their answers a fifth is a fault: an error
 status (some with retry-after), a connection cut in the midst, bytes that are no HTTP, a broken stream. A third of the
 requests are streams; one in fifty is given up by its client in the midst. Each carries its own number and the upstream
-repeats it, so that an answer to somebody else's question would show.
+repeats it, so that an answer to somebody else's question would show. A request whose client left before the gateway had
+read it has no entry; then no upstream may have seen its number.
 
 Prints what was seen, writes bench/out/chaos.json; exit status 1 if a request was answered twice, got another's answer,
 or is without its entry.
@@ -58,16 +59,25 @@ def main() -> None:
         took = time.perf_counter() - began
         with contextlib.closing(sqlite3.connect(folder / "ledger.db")) as ledger:
             entries = ledger.execute("SELECT count(*), count(DISTINCT id) FROM request").fetchone()
+            numbers = {int(n) for (n,) in ledger.execute("SELECT session_id FROM request").fetchall()}
             statuses = dict(ledger.execute("SELECT status, count(*) FROM request GROUP BY status").fetchall())
             attempts = dict(ledger.execute("SELECT status, count(*) FROM attempt GROUP BY status").fetchall())
-    bad = seen["wrong"] + abs(chosen.requests - entries[0]) + abs(entries[0] - entries[1])
+    missing = set(range(chosen.requests)) - numbers
+    unread, lost = missing & seen.left - moods.numbers, missing - (seen.left - moods.numbers)
+    bad = seen.counts["wrong"] + len(lost) + (entries[0] - entries[1]) + (entries[0] - len(numbers))
     print(f"{chosen.requests:,} requests in {took:.0f} s; faults injected: {sum(moods.drawn.values()):,}")
-    for title, found in (("clients saw", seen), ("injected", moods.drawn), ("entries", statuses), ("calls", attempts)):
+    for title, found in (
+        ("clients saw", seen.counts),
+        ("injected", moods.drawn),
+        ("entries", statuses),
+        ("calls", attempts),
+    ):
         print(f"{title}: " + ", ".join(f"{word} {count:,}" for word, count in sorted(found.items(), key=str)))
-    print(f"entries {entries[0]:,}, of them different {entries[1]:,}; wrong: {bad}")
+    print(f"entries {entries[0]:,}, of them different {entries[1]:,}; given up before they were read {len(unread)}")
+    print(f"answered with another's answer {seen.counts['wrong']}, without an entry {len(lost)}; wrong in all: {bad}")
     path = harness.record(
-        "chaos", seed_of_faults=chosen.seed, requests=chosen.requests, seconds=took, seen=dict(seen),
-        injected=dict(moods.drawn), entries=entries, statuses=statuses, calls=attempts, wrong=bad,
+        "chaos", seed_of_faults=chosen.seed, requests=chosen.requests, seconds=took, seen=dict(seen.counts),
+        unread=len(unread), injected=dict(moods.drawn), entries=entries, statuses=statuses, calls=attempts, wrong=bad,
     )  # fmt: skip
     print(f"written to {path}")
     sys.exit(1 if bad else 0)
@@ -94,6 +104,7 @@ class Moods:
 
     def __init__(self, seed: int) -> None:
         self._rng, self._lock, self.drawn = random.Random(seed), threading.Lock(), Counter[str]()
+        self.numbers: set[int] = set()  # of the requests that an upstream has seen
 
     def __call__(self, request: object) -> Wire | Reply:
         fields = request.fields  # type: ignore[attr-defined]
@@ -102,6 +113,7 @@ class Moods:
             if draw < 0.2:
                 self.drawn[kind] += 1
         text = fields["messages"][-1]["content"]
+        self.numbers.add(int(text.split()[-1].rstrip(".")))
         if draw >= 0.2 or (kind == "break" and not fields.get("stream")):
             return Reply(text=text, usage=Usage(5, 3))
         if kind == "status":
@@ -115,16 +127,26 @@ class Moods:
         return Reply(text=text, cut_after=2)
 
 
-async def drive(url: str, requests: int, at_once: int, seed: int) -> Counter[str]:
+class Seen:
+    """What clients saw, and the numbers of those that left."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.left: set[int] = set()
+
+
+async def drive(url: str, requests: int, at_once: int, seed: int) -> Seen:
     """Send them all; what each client saw."""
-    client, seen, rng = HttpClient(), Counter[str](), random.Random(seed + 1)
+    client, seen, rng = HttpClient(), Seen(), random.Random(seed + 1)
     target = client.target(f"{url}/chat/completions", None)
     numbers = iter(range(requests))
 
     async def worker() -> None:
         for n in numbers:
             stream, leaves = rng.random() < 0.33, rng.random() < 0.02
-            seen[await one(client, target, n, stream=stream, leaves=leaves)] += 1
+            seen.counts[await one(client, target, n, stream=stream, leaves=leaves)] += 1
+            if leaves:
+                seen.left.add(n)
             if n % 10_000 == 9_999:
                 print(f"  {n + 1:,}", flush=True)
 
@@ -135,7 +157,9 @@ async def drive(url: str, requests: int, at_once: int, seed: int) -> Counter[str
 
 async def one(client: HttpClient, target: object, n: int, *, stream: bool, leaves: bool) -> str:
     text = f"say number {n}."
-    body = json.dumps({"model": "auto", "stream": stream, "messages": [{"role": "user", "content": text}]}).encode()
+    messages = [{"role": "user", "content": text}]
+    fields = {"model": "auto", "stream": stream, "messages": messages, "smallfirst": {"session": str(n)}}
+    body = json.dumps(fields).encode()
     try:
         if leaves:
             async with asyncio.timeout(0.001):

@@ -12,7 +12,7 @@ import msgspec
 
 from smallfirst.accounts.keys import is_required, key_problems
 from smallfirst.accounts.settings import KeySettings, TeamSettings
-from smallfirst.cli.addresses import host_and_port, is_loopback
+from smallfirst.cli.addresses import host_and_port, is_loopback, url_problem
 from smallfirst.cli.check_models import model_findings, number_findings, provider_findings, tier_findings
 from smallfirst.cli.explain import models_of, tiers_of
 from smallfirst.cli.finding import Finding, Path, fault
@@ -81,6 +81,8 @@ def _admin(settings: Settings) -> Iterator[Finding]:
         value = getattr(settings.cache, field)
         if value is not None and value <= 0:
             yield fault(("cache", field), "must be above 0")
+    if settings.server.otlp is not None and (problem := url_problem(settings.server.otlp)) is not None:
+        yield fault(("server", "otlp"), problem)
     for field in ("ttl_s", "max_sessions"):
         value = getattr(settings.sessions, field)
         if value is not None and value <= 0:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -22,7 +24,7 @@ from smallfirst.cli.console import err, out
 from smallfirst.cli.running import listen, listen_admin, make_server
 from smallfirst.cli.settings import Settings
 from smallfirst.config.paths import cache_dir
-from smallfirst.core import Model
+from smallfirst.core import Entry, Model
 from smallfirst.gateway.logs import RequestLog, use_json
 from smallfirst.models.weights import obtain
 
@@ -56,11 +58,7 @@ def serve(config: Path | None, address: str | None, ledger: Path | None) -> None
         settings = msgspec.structs.replace(settings, server=server)
         require(settings, {})
     fetch_weights(settings)
-    observers: tuple[RequestLog, ...] = ()
-    if settings.server.log == "json":
-        use_json()
-        observers = (RequestLog(),)
-    app = App(settings, os.environ, ledger_path=ledger, observers=observers)
+    app = App(settings, os.environ, ledger_path=ledger, observers=observers(settings))
     bound, admin = listen(settings.server.listen), listen_admin(app)
     host, port = bound.getsockname()[:2]
     banner(app, f"http://{host}:{port}")
@@ -68,6 +66,21 @@ def serve(config: Path | None, address: str | None, ledger: Path | None) -> None
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn has finished its streams and says who asked it to
         make_server(app, settings.server).run(sockets=[bound, *admin])
     err.print("stopped; the ledger is written", style="dim")
+
+
+def observers(settings: Settings) -> tuple[Callable[[Entry], None], ...]:
+    """Who else hears of each finished request: the JSON log, OpenTelemetry."""
+    found: list[Callable[[Entry], None]] = []
+    if settings.server.log == "json":
+        use_json()
+        found.append(RequestLog())
+    if settings.server.otlp is not None:
+        from smallfirst.gateway.telemetry import Telemetry  # noqa: PLC0415 - an extra, and slow to import
+
+        telemetry = Telemetry(settings.server.otlp, os.environ)
+        atexit.register(telemetry.close)
+        found.append(telemetry)
+    return tuple(found)
 
 
 def spare_the_collector() -> None:

@@ -16,5 +16,6 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     keep_alive_s: float = 10.0  # a held stream sends a comment this often
     drain_s: float = 20.0  # on SIGTERM: how long running requests may finish
     log: Literal["text", "json"] = "text"  # json: a line for each request and each warning, without prompts
+    otlp: str | None = None  # base of an OpenTelemetry collector, http://127.0.0.1:4318; needs the extra `otel`
     admin_key: str | None = None  # with it the admin API is there; callers send it as `Authorization: Bearer`
     admin_listen: str = "127.0.0.1:4001"  # HOST:PORT of the admin API, which the other port does not serve
