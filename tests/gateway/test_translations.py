@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -86,13 +88,8 @@ def changed(body: Any, path: tuple[Any, ...], value: Any, drop: bool) -> Any:
 def check(parse: Any, body: dict[str, Any], data: Any) -> None:
     path = data.draw(st.sampled_from(paths(body)))
     sent = json.dumps(changed(body, path, data.draw(VALUES), data.draw(st.booleans()))).encode()
-    try:
-        query = parse(sent)
-    except BadRequest as error:
-        assert error.message  # noqa: PT017 - a refusal is one of two good ends
-        assert error.code
-    else:
-        assert query.asked
+    with contextlib.suppress(BadRequest):  # whatever else is raised is a crash
+        assert parse(sent).asked
 
 
 @settings(max_examples=300, deadline=None)
@@ -123,7 +120,5 @@ def test_the_bodies_themselves_are_sound_and_reach_anthropic_again() -> None:
     assert back["tool_choice"] == {"type": "tool", "name": "f", "disable_parallel_tool_use": True}
     assert back["output_config"]["format"]["schema"] == {"type": "object"}
     parse_responses(json.dumps(RESPONSES).encode(), {}, "id", max_messages=50)
-    try:
+    with pytest.raises(Uncarried, match="seed"):
         translate({"messages": [], "seed": 5})
-    except Uncarried as error:
-        assert error.field == "seed"  # noqa: PT017 - beside the round trip that must not raise
