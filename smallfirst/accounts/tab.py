@@ -25,6 +25,8 @@ TOOL_TEMPLATE_TOKENS = 1024
 """and where it has tools."""
 IMAGE_FACTOR = 12
 """With images the estimate (1,000 tokens an image, characters / 4) is taken so many times."""
+UNKNOWABLE = 1 << 40
+"""More than any context: the model's own is the bound."""
 LEAST_ROOM = 16
 CACHE_WRITE = 2
 """Writing to a prompt cache costs up to twice the input's price (Anthropic, for an hour)."""
@@ -152,11 +154,14 @@ class Tab:
     def _most_input(self, call: Call) -> int:
         """No more tokens than bytes: every token of a text stands for at least one."""
         if self._input is None:
-            needs = self._query.needs
-            if needs.vision:
+            query, needs = self._query, self._query.needs
+            self._input = sum(map(len, query.fields.values()))
+            if query.api == "messages" and query.native is not None:
+                self._input = max(self._input, sum(map(len, query.native.values())))
+            if needs.vision:  # the bytes of a picture say nothing about its tokens
                 self._input = needs.input_tokens * IMAGE_FACTOR
-            else:
-                self._input = sum(map(len, self._query.fields.values()))
+            if needs.anthropic:  # nor do those of a document; and a tool that Anthropic runs reads what it likes
+                self._input = UNKNOWABLE
             self._input += TOOL_TEMPLATE_TOKENS if needs.tools else TEMPLATE_TOKENS
         added = 0 if call.edit is None else sum(map(len, call.edit.put.values()))
         return min(self._input + added, call.model.abilities.context)

@@ -204,12 +204,13 @@ class Exchange:
         if self.flight is not None:
             self.flight.gone(cause)
 
-    def _native(self, outcome: Outcome) -> bool:
-        """Whether the answer came from a model behind the API that the request was written for."""
-        replicas = self.engine.catalogue.models[outcome.model].replicas
-        return self.query.api == "messages" and any(
-            r.wire == "anthropic" for r in replicas if r.provider == outcome.provider
-        )
+    def not_applied(self, model: str) -> tuple[str, ...]:
+        """Fields of the request that `model` does not get to see: none behind the API that it was written for."""
+        if not self.query.uncarried:
+            return ()
+        replicas = self.engine.catalogue.models[model].replicas
+        native = self.query.api == "messages" and all(replica.wire == "anthropic" for replica in replicas)
+        return () if native else self.query.uncarried
 
     async def _pays(self, key: Key) -> Sender:
         """accounts: take the request from the key's limits; a sender that pays for each call from its budgets."""
@@ -284,8 +285,8 @@ class Exchange:
             self.engine.sessions.note(self._talk, entry, served.outcome.usage.input_tokens)
         self.engine.publish(entry)
         answer = Answer(entry, served.outcome if served else None, error, decision)
-        if self.query.uncarried and answer.outcome is not None and not self._native(answer.outcome):
-            answer.uncarried = self.query.uncarried
+        if answer.outcome is not None:
+            answer.uncarried = self.not_applied(answer.outcome.model)
         if self.tab is not None:
             self.tab.close(attempts)
             answer.limits = tuple(self.tab.headers())

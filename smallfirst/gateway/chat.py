@@ -190,6 +190,8 @@ class StreamReply:
             headers = respond.head(self._query.id, exchange.score, tier, start.model, attempts)
             if start.model in exchange.engine.demonstration and self._query.asked != start.model:
                 headers.append((b"x-smallfirst-reason", Reason.demonstration.encode()))
+            if left_out := exchange.not_applied(start.model):
+                headers.append(respond.not_applied(left_out))
             if exchange.tab is not None:
                 headers += exchange.tab.headers()
             await self._begin(headers)

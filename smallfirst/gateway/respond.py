@@ -34,6 +34,12 @@ def head(request_id: str, score: Score | None, tier: str, model: str, attempts: 
     return headers
 
 
+def not_applied(fields: tuple[str, ...]) -> tuple[bytes, bytes]:
+    """Which settings of the request the model could not be told. The caller chose their names: nothing odd passes."""
+    said = ",".join(fields).encode("ascii", "replace")
+    return b"x-smallfirst-not-applied", bytes(c if 32 <= c < 127 else 63 for c in said[:1000])
+
+
 def decided(answer: Answer) -> Headers:
     """The whole decision, for headers that are sent after the answer is complete."""
     entry = answer.entry
@@ -52,7 +58,7 @@ def decided(answer: Answer) -> Headers:
     if entry.reason is Reason.cached:
         headers.append((b"x-smallfirst-cache", b"hit"))
     if answer.uncarried:
-        headers.append((b"x-smallfirst-not-applied", ",".join(answer.uncarried).encode("ascii", "replace")))
+        headers.append(not_applied(answer.uncarried))
     headers += answer.limits
     return headers
 

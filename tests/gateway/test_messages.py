@@ -130,6 +130,10 @@ def test_settings_that_did_not_apply_are_listed(stage: Any) -> None:
     raw = ask(up, thinking={"type": "enabled", "budget_tokens": 1024}, extra_body={"top_k": 3})
     assert sorted(raw.headers["x-smallfirst-not-applied"].split(",")) == ["thinking", "top_k"]
     assert "x-smallfirst-not-applied" not in ask(up, thinking={"type": "disabled"}).headers
+    for model in ("auto", "small"):  # held, and relayed
+        raw = ask(up, model=model, stream=True, extra_body={"odd\r\nx-evil: 1": 3})
+        assert raw.headers["x-smallfirst-not-applied"] == "odd??x-evil: 1"
+        assert "x-evil" not in raw.headers
 
 
 @pytest.mark.parametrize(("more", "what"), [
