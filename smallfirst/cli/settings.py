@@ -13,6 +13,7 @@ from smallfirst.engine.settings import CacheSettings, SessionSettings
 from smallfirst.gateway.settings import ServerSettings
 from smallfirst.ledger.settings import LedgerSettings
 from smallfirst.models.settings import BaselineSettings, ModelSettings, ProviderSettings, RouterSettings
+from smallfirst.monitor.settings import MonitorSettings
 from smallfirst.policy.settings import PolicySettings
 from smallfirst.privacy.settings import PrivacySettings
 
@@ -32,6 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cache: CacheSettings = CacheSettings()
     policies: dict[str, PolicySettings] = {}
     default_policy: str = "auto"  # what callers get who ask for the model `auto`
+    monitor: MonitorSettings | None = None
     privacy: PrivacySettings = PrivacySettings()
     keys: KeysSettings = KeysSettings()
     teams: dict[str, TeamSettings] = {}  # by name

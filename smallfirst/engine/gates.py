@@ -100,10 +100,10 @@ class Gate:
         settings = self._settings
         if self.full:
             if len(self._waiting) >= settings.queue:
-                return Blocked(Status.overloaded, "its queue is full", 1.0)
+                return Blocked(Status.overloaded, "max_parallel calls run, and its queue is full", 1.0)
             wait = settings.queue_s if patience_s is None else min(settings.queue_s, patience_s)
             if not await self._queue(wait):
-                return Blocked(Status.overloaded, f"no place within {wait:.1f} s", 1.0)
+                return Blocked(Status.overloaded, f"max_parallel calls run, and none ended within {wait:.1f} s", 1.0)
             if (blocked := self.blocked) is not None:  # it broke meanwhile
                 self.busy -= 1
                 self._next()

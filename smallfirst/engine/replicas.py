@@ -25,20 +25,28 @@ LONGEST_WAIT_S = 1.0
 """An upstream that asks for more patience than this is left to the policy, which has other models."""
 
 
+class Tried(msgspec.Struct):
+    """What one call has come to so far."""
+
+    replica: Replica | None = None  # the last one that was sent to; None: nothing has left yet
+    tries: int = 0  # replicas that were looked at, sent to or not
+    lost: int = 0  # nano-dollars, of tries that brought no answer
+
+    def sum(self, outcome: Outcome) -> Outcome:
+        """The last try's outcome, with what the tries before it cost."""
+        if self.tries == 1:
+            return outcome
+        return msgspec.structs.replace(outcome, tries=self.tries, cost=outcome.cost + self.lost)
+
+
 class Begun:
     """A stream that has begun: its first block, the rest to iterate, and what to do when it is over."""
 
     def __init__(
-        self,
-        stream: AnswerStream,
-        rest: AsyncIterator[bytes],
-        first: bytes | None,
-        tries: int,
-        lost: int,
-        gate: Gate,
+        self, stream: AnswerStream, rest: AsyncIterator[bytes], first: bytes | None, tried: Tried, gate: Gate
     ) -> None:
-        self.stream, self.rest, self.first, self.tries = stream, rest, first, tries
-        self._lost, self._gate = lost, gate
+        self.stream, self.rest, self.first = stream, rest, first
+        self._tried, self._gate = tried, gate
 
     async def close(self) -> Outcome:
         """End it, wherever it is, and say how it ended."""
@@ -47,7 +55,7 @@ class Begun:
         if self.first is not None:
             self.first = None
             self._gate.leave(outcome.status, outcome.retry_after_s)
-        return _with_tries(outcome, self.tries, self._lost)
+        return self._tried.sum(outcome)
 
 
 class Caller:
@@ -65,21 +73,23 @@ class Caller:
         """`deadline_us`: when (time.monotonic_ns() / 1000) the caller has waited long enough."""
         self._sender, self._balancer, self._models = sender, balancer, models
         self._query, self._permit, self._deadline_us = query, permit, deadline_us
+        self._tried: dict[int, Tried] = {}
 
     async def ask(self, start: Start) -> Outcome:
         """Try each permitted replica until one answers. Never raises for an upstream's fault."""
         model = self._models[start.model]
         gates = self._balancer.order(model, self._permit)
-        tries, lost = 0, 0
+        tried = self._tried.setdefault(start.id, Tried())
         while True:
-            gate = gates[tries % len(gates)]
-            tries += 1
+            gate = gates[tried.tries % len(gates)]
+            tried.tries += 1
             if not gate.guarded:
                 gate.busy += 1
-            elif (blocked := await gate.enter(self._left_s())) is not None:
-                if tries < len(gates):
+            elif (blocked := await gate.enter(self._patience_s(model))) is not None:
+                if tried.tries < len(gates):
                     continue
-                return self._not_sent(model, gate, blocked, tries, lost)
+                return self._not_sent(model, gate, blocked, tried)
+            tried.replica = gate.replica
             outcome: Outcome | None = None
             try:
                 outcome = await self._sender.ask(self._call(model, gate.replica, start), self._permit)
@@ -88,24 +98,25 @@ class Caller:
                     gate.leave(None)
                 else:
                     gate.leave(outcome.status, outcome.retry_after_s)
-            if outcome.status is Status.ok or not await self._again(outcome, tries, len(gates)):
-                return outcome if tries == 1 else _with_tries(outcome, tries, lost)
-            lost += outcome.cost
+            if outcome.status is Status.ok or not await self._again(outcome, tried.tries, len(gates)):
+                return tried.sum(outcome)
+            tried.lost += outcome.cost
 
     async def stream(self, start: Start) -> Begun | Outcome:
         """A stream whose first event has come, or the outcome that says why there is none."""
         model = self._models[start.model]
         gates = self._balancer.order(model, self._permit)
-        tries, lost = 0, 0
+        tried = self._tried.setdefault(start.id, Tried())
         while True:
-            gate = gates[tries % len(gates)]
-            tries += 1
+            gate = gates[tried.tries % len(gates)]
+            tried.tries += 1
             if not gate.guarded:
                 gate.busy += 1
-            elif (blocked := await gate.enter(self._left_s())) is not None:
-                if tries < len(gates):
+            elif (blocked := await gate.enter(self._patience_s(model))) is not None:
+                if tried.tries < len(gates):
                     continue
-                return self._not_sent(model, gate, blocked, tries, lost)
+                return self._not_sent(model, gate, blocked, tried)
+            tried.replica = gate.replica
             stream = self._sender.stream(self._call(model, gate.replica, start), self._permit)
             first: bytes | None = None
             blocks = aiter(stream)
@@ -119,29 +130,40 @@ class Caller:
                 await stream.aclose()
                 gate.leave(stream.outcome.status, stream.outcome.retry_after_s)
             if first is not None or stream.outcome.ok:
-                return Begun(stream, blocks, first, tries, lost, gate)
-            if not await self._again(stream.outcome, tries, len(gates)):
-                return _with_tries(stream.outcome, tries, lost)
-            lost += stream.outcome.cost
+                return Begun(stream, blocks, first, tried, gate)
+            if not await self._again(stream.outcome, tried.tries, len(gates)):
+                return tried.sum(stream.outcome)
+            tried.lost += stream.outcome.cost
 
     def abandoned(self, start: Start, started_us: int) -> Outcome:
-        """What is booked for a call that was cancelled: its input, and what it may have written is not known."""
+        """What is booked for a call that was cancelled: its input, and what it may have written is not known.
+
+        At the replica that it really went to; one that was never sent is free.
+        """
         model = self._models[start.model]
-        usage = Usage(self._query.needs.input_tokens, 0, 0, estimated=True)
+        tried = self._tried.get(start.id) or Tried()
+        usage = Usage(self._query.needs.input_tokens if tried.replica is not None else 0, 0, 0, estimated=True)
+        at = tried.replica or self._balancer.order(model, self._permit)[0].replica
         return Outcome(
             model=model.name,
             status=Status.cancelled,
             usage=usage,
             started_us=started_us,
             latency_us=time.monotonic_ns() // 1000 - started_us,
-            provider=model.replicas[0].provider,
-            location=model.replicas[0].location,
-            cost=model.price.cost(usage) if model.price else 0,
+            provider=at.provider,
+            location=at.location,
+            tries=max(1, tried.tries),
+            cost=tried.lost + (model.price.cost(usage) if model.price else 0),
         )
 
     def _call(self, model: Model, replica: Replica, start: Start) -> Call:
         wanted = start.signals and model.abilities.logprobs and not self._query.needs.logprobs
         return Call(model, replica, self._query, start.edit, wanted, model.timeout_s)
+
+    def _patience_s(self, model: Model) -> float:
+        """How long a call waits for a place: no longer than an answer may take, nor than the caller waits."""
+        left = self._left_s()
+        return model.timeout_s if left is None else min(left, model.timeout_s)
 
     def _left_s(self) -> float | None:
         """How long the caller still waits; None: as long as it takes."""
@@ -169,7 +191,7 @@ class Caller:
         await asyncio.sleep(wait)
         return True
 
-    def _not_sent(self, model: Model, gate: Gate, blocked: Blocked, tries: int, lost: int) -> Outcome:
+    def _not_sent(self, model: Model, gate: Gate, blocked: Blocked, tried: Tried) -> Outcome:
         """The outcome of a call that no replica was open for."""
         replica = gate.replica
         now = time.monotonic_ns() // 1000
@@ -179,15 +201,8 @@ class Caller:
             started_us=now,
             provider=replica.provider,
             location=replica.location,
-            tries=tries,
+            tries=tried.tries,
             error=f"not sent: {blocked.words}",
             retry_after_s=blocked.retry_after_s,
-            cost=lost,
+            cost=tried.lost,
         )
-
-
-def _with_tries(outcome: Outcome, tries: int, lost: int) -> Outcome:
-    """What the tries before this one cost is part of what the call cost."""
-    if tries == 1:
-        return outcome
-    return msgspec.structs.replace(outcome, tries=tries, cost=outcome.cost + lost)

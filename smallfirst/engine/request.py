@@ -6,6 +6,7 @@ Knows the order of the hops. Does not know HTTP (gateway), how a model is reache
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 
@@ -16,8 +17,22 @@ from smallfirst.accounts.keys import Key
 from smallfirst.accounts.tab import Tab
 from smallfirst.classify.classifier import Classifier
 from smallfirst.classify.probes import Probe
-from smallfirst.core import DataClass, Decision, Entry, Intent, Outcome, Permit, Query, Reason, Score, Tier, Usage
+from smallfirst.core import (
+    DataClass,
+    Decision,
+    Entry,
+    Intent,
+    Outcome,
+    OutReason,
+    Permit,
+    Query,
+    Reason,
+    Score,
+    Tier,
+    Usage,
+)
 from smallfirst.engine.admission import Admission
+from smallfirst.engine.auditing import Audited, Auditor, Promised
 from smallfirst.engine.bookkeeping import Books, failure
 from smallfirst.engine.cache import AnswerCache, Kept
 from smallfirst.engine.driver import Flight, Listener
@@ -75,6 +90,8 @@ class Engine:
         intent_from: DataClass,
         sender: Sender,
         ledger: Ledger,
+        promises: tuple[Promised, ...] = (),
+        auditor: Auditor | None = None,
         config_digest: str = "",
         accounts: Accounts | None = None,
         resilience: ResilienceSettings = USUAL,
@@ -95,6 +112,7 @@ class Engine:
         self.sessions = sessions
         self.cache, self.cache_up_to = cache, cache_up_to
         self.observers = observers
+        self.promises, self.auditor = promises, auditor
         self.demonstration = frozenset(name for name, model in catalogue.models.items() if model.demonstration)
 
     def exchange(self, query: Query, key: Key | None = None) -> Exchange:
@@ -108,6 +126,17 @@ class Engine:
             return score
         chances = {model: self.prior if p is None else p for model, p in score.p_correct.items()}
         return msgspec.structs.replace(score, p_correct=chances)
+
+    def promised(self, policy: Policy, dial: float) -> Policy:
+        """The cheapest policy whose certificate is in force and promises a loss of at most `dial`, else `policy`.
+
+        A model that was asked for by name stays the one, and so does a policy that promises as much already: a dial
+        can only tighten.
+        """
+        if isinstance(policy, Fixed) or any(one is policy and one.max_quality_loss <= dial for one in self.promises):
+            return policy
+        fitting = [one for one in self.promises if one.max_quality_loss <= dial and one.in_force]
+        return max(fitting, key=lambda one: one.max_quality_loss, default=policy)
 
     def publish(self, entry: Entry) -> None:
         """Give a finished request to the ledger and to whoever counts."""
@@ -133,6 +162,7 @@ class Exchange:
         self._talk: tuple[bytes, bool] | None = None
         self.kept_tier = False  # the conversation's earlier turns took lower tiers away: outside a certificate
         self._cache_key: bytes | None = None
+        self._audit: Audited | None = None
         self._began_us = time.monotonic_ns() // 1000
         self._gone = ""
 
@@ -144,12 +174,16 @@ class Exchange:
                 raise Overloaded(_NO_LEDGER, code="ledger_unavailable", retry_after_s=5.0)
             policy = self._policy()  # 1. who plans: `auto`, a policy, or a model by name
             tiers, permit = engine.admission.admit(query, self.key, self.data_class)  # 2. privacy: who may see it
+            if engine.auditor is not None and engine.auditor.toss(policy.name):
+                self._audit = Audited(query, tiers, permit)  # the coin falls before anyone knows the answer
             sender = engine.sender if self.key is None or not self.key.metered else await self._pays(self.key)
             if engine.sessions is not None:
                 tiers = self._continue(engine.sessions, tiers)
             score = self.score = engine.score(query)  # 3. classify: how hard, what kind, who would be right
-            if engine.cache is not None and (kept := self._look_up(engine.cache, tiers)) is not None:
-                return self._from_cache(kept)
+            if engine.cache is not None and self._audit is None:  # what the coin chose is answered afresh
+                kept = self._look_up(engine.cache, tiers)
+                if kept is not None:
+                    return self._from_cache(kept)
             await self._commit_intent(tiers, permit)  # 4. ledger: above `internal`, write down first what will leave
             caller = Caller(sender, engine.balancer, engine.catalogue.models, query, permit, self._deadline_us())
             self.flight = Flight(caller, listener)
@@ -161,9 +195,8 @@ class Exchange:
             return self._finish(None, error)
         except LedgerError:
             return self._finish(None, Overloaded(_NO_INTENT, code="ledger_unavailable", retry_after_s=5.0))
-        except BaseException:  # a bug, or the server stops: what the tab holds is given back
-            if self.tab is not None:
-                self.tab.close(())
+        except (Exception, asyncio.CancelledError):  # a fault of ours, or the gateway stops: what was sent is kept
+            self._finish(None, RequestError("the gateway did not finish this request", code="internal_error"))
             raise
         return self._finish(decision, None)  # 6. ledger: what was asked, tried, served and saved
 
@@ -230,6 +263,9 @@ class Exchange:
                 code="model_not_found",
                 param="model",
             )
+        dial = self.query.dials.max_quality_loss
+        if dial is not None and self.engine.promises:
+            policy = self.engine.promised(policy, dial)
         self.policy = policy.name
         return policy
 
@@ -248,18 +284,20 @@ class Exchange:
             max_quality_loss=dials.max_quality_loss,
             format=needs.tools or needs.json_object or needs.json_schema,
             demonstration=self.engine.demonstration,
+            query=self.query,
         )
 
     def _expected_cost(self, model: str) -> int:
         price, needs = self.engine.catalogue.models[model].price, self.query.needs
-        return 0 if price is None else price.cost(Usage(needs.input_tokens, needs.output_tokens or USUAL_ANSWER))
+        written = (needs.output_tokens or USUAL_ANSWER) * needs.n
+        return 0 if price is None else price.cost(Usage(needs.input_tokens, written))
 
     async def _commit_intent(self, tiers: tuple[Tier, ...], permit: Permit) -> None:
         if self.data_class < self.engine.intent_from:
             return
         models = tuple(name for tier in tiers for name in tier.models)
-        replicas = (r for name in models for r in self.engine.catalogue.models[name].replicas)
-        locations = tuple(sorted({r.location for r in replicas}))
+        replicas = ((name, r) for name in models for r in self.engine.catalogue.models[name].replicas)
+        locations = tuple(sorted({r.location for name, r in replicas if (name, r.provider) in permit.replicas}))
         now = time.time_ns() // 1000
         await self.engine.ledger.intent(Intent(self.query.id, now, self.data_class, models, locations, permit.rule))
 
@@ -276,14 +314,18 @@ class Exchange:
             latency_us=time.monotonic_ns() // 1000 - self._began_us, waiting_us=flight.waiting_us if flight else 0,
         )  # fmt: skip
         if kept is not None:
+            promised = any(one.name == self.policy for one in self.engine.promises)
             entry = msgspec.structs.replace(
-                entry, served_model=kept.outcome.model, served_tier=kept.tier, baseline_cost=kept.baseline_cost
-            )
+                entry, served_model=kept.outcome.model, served_tier=kept.tier, baseline_cost=kept.baseline_cost,
+                out_reason=OutReason.cache if promised else None,
+            )  # fmt: skip
         elif self._cache_key is not None and served is not None and error is None:
             self._keep(self._cache_key, served.outcome, entry)
         if self._talk is not None and self.engine.sessions is not None and served is not None:
             self.engine.sessions.note(self._talk, entry, served.outcome.usage.input_tokens)
         self.engine.publish(entry)
+        if self._audit is not None and self.engine.auditor is not None:
+            self.engine.auditor.take(self._audit, entry, served.outcome if served else None, attempts)
         answer = Answer(entry, served.outcome if served else None, error, decision)
         if answer.outcome is not None:
             answer.uncarried = self.not_applied(answer.outcome.model)

@@ -12,6 +12,7 @@ import msgspec
 
 from smallfirst import __version__
 from smallfirst.gateway.embeddings import EmbeddingsRequest
+from smallfirst.gateway.feedback import FeedbackRequest
 from smallfirst.gateway.parse import ChatRequest
 
 ERRORS = {
@@ -106,8 +107,8 @@ RESPONSES_SCHEMA: dict[str, Any] = {
 @functools.cache
 def document() -> dict[str, Any]:
     """OpenAPI 3.1, as a JSON-ready dict."""
-    (schema, vectors), components = msgspec.json.schema_components(
-        [ChatRequest, EmbeddingsRequest], ref_template="#/components/schemas/{name}"
+    (schema, said, vectors), components = msgspec.json.schema_components(
+        [ChatRequest, FeedbackRequest, EmbeddingsRequest], ref_template="#/components/schemas/{name}"
     )
     components["Error"] = ERROR_SCHEMA
     components["MessagesError"] = MESSAGES_ERROR_SCHEMA
@@ -144,6 +145,21 @@ def document() -> dict[str, Any]:
             "/v1/chat/completions": {"post": chat},
             **others,
             "/v1/models": {"get": _get("listModels", "Every name that `model` may hold", anything, ("401",))},
+            "/v1/certificate": {
+                "get": _get("getCertificate", "Certified policies and whether they are in force", anything, ("401",))
+            },
+            "/v1/feedback": {
+                "post": {
+                    "operationId": "giveFeedback",
+                    "summary": "What a caller says of an answer: shown in the report, never tested",
+                    "requestBody": {"required": True, "content": {"application/json": {"schema": said}}},
+                    "responses": {
+                        "202": _response("Noted", anything),
+                        **{code: failures[code] for code in ("400", "401", "413")},
+                    },
+                    "security": [{}, {"bearer": []}],
+                }
+            },
             "/health": {"get": _get("health", "The process lives", anything)},
             "/ready": {"get": _get("ready", "Models and ledger can serve", anything, ("503",), anything)},
             "/metrics": {

@@ -11,8 +11,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     listen: str = "127.0.0.1:4000"
     max_body_mb: float = 20.0
     max_messages: int = 2000
-    body_timeout_s: float = 30.0  # a client slower than this with its body gets 408
-    max_inflight: int = 2000  # requests in the house at once; the next gets 503 with retry-after
+    body_timeout_s: float = 30.0  # a client slower than this with its head or body gets 408
+    max_inflight: int = 2000  # requests in the house at once, for each endpoint; the next gets 503 with retry-after
     keep_alive_s: float = 10.0  # a held stream sends a comment this often
     drain_s: float = 20.0  # on SIGTERM: how long running requests may finish
     log: Literal["text", "json"] = "text"  # json: a line for each request and each warning, without prompts

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import math
 import socket
+from collections.abc import Callable
 from typing import Literal, cast
 
 import httptools
@@ -32,6 +33,9 @@ UNHEARD_MS = 15_000
 """How long what was sent may stay unacknowledged: a peer that vanished without a word is noticed then."""
 DRAIN_S = 1.0
 """How long a stream whose answer has ended may take to end its body, before its connection is given up."""
+
+Tap = Callable[[], bool]
+"""Takes the bytes that have come, in the turn of the event loop that brought them; whether its waiter must look."""
 
 FaultKind = Literal["connect", "closed", "timeout", "cut", "malformed", "too_large"]
 
@@ -63,6 +67,7 @@ class Connection(asyncio.Protocol):
         "_loop",
         "_parser",
         "_paused",
+        "_tap",
         "_timer",
         "_transport",
         "_unread",
@@ -87,6 +92,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._tap: Tap | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = self._fires = self._gap_s = self._end = 0.0
         self._headed = self._keep = self._paused = False
@@ -111,9 +117,13 @@ class Connection(asyncio.Protocol):
             self._transport.write(data)
         return self.wait()
 
-    def wait(self) -> asyncio.Future[None]:
-        """A future that ends with the next thing worth knowing: bytes, the end, a fault."""
+    def wait(self, tap: Tap | None = None) -> asyncio.Future[None]:
+        """A future that ends with the next thing worth knowing: bytes, the end, a fault.
+
+        With `tap`, bytes do not end it: `tap` is called to take them, at once, until it answers True.
+        """
         waiter = self._waiter = self._loop.create_future()
+        self._tap = tap
         if self.fault is not None:
             waiter.set_result(None)
         return waiter
@@ -241,6 +251,11 @@ class Connection(asyncio.Protocol):
     def _streamed(self, size: int) -> None:
         deadline = self._loop.time() + self._gap_s
         self._deadline = deadline if deadline < self._end else self._end
+        waiter = self._waiter
+        if self._tap is not None and waiter is not None and not waiter.done():
+            if self._tap():
+                self._wake()
+            return
         self._unread += size
         if self._unread > HIGH_WATER and not self._paused and self._transport is not None:
             self._paused = True

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+import types
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Generator
+from typing import Any
 
 import msgspec
 
@@ -19,7 +21,7 @@ from smallfirst.models.anthropic_stream import Translator
 from smallfirst.models.connection import FaultKind, HttpFault, find_header
 from smallfirst.models.faults import failed, rejected
 from smallfirst.models.http import Answer, Body, HttpClient, Target
-from smallfirst.models.sender import Call
+from smallfirst.models.sender import Call, Write
 from smallfirst.models.sse import Framer, ended, stopped
 
 _STATUS: dict[FaultKind, Status] = {
@@ -132,9 +134,10 @@ class HttpStream:
 
     def __init__(self, sender: HttpSender, call: Call, permit: Permit) -> None:
         self._sender, self._call, self._permit = sender, call, permit
-        self._framer = Framer(strip=call.logprobs, text=call.text)
+        self._framer = Framer(strip=call.logprobs, text=call.text, n=call.query.needs.n)
         self._body: Body | None = None
         self._translator = Translator(native=call.query.api == "messages") if call.replica.wire == "anthropic" else None
+        self._feed = self._framer.feed if self._translator is None else self._translated
         self._started = 0
         self._first: int | None = None
         self._outcome: Outcome | None = None
@@ -181,12 +184,62 @@ class HttpStream:
             raise
         raise StopAsyncIteration
 
+    async def pour(self, write: Write) -> None:
+        """Pass every further block to `write`: what an `async for` would do, in the turn of the loop that brought it.
+
+        An event then costs no future, no task switch and no coroutine but that of `write`. The first block must have
+        been read by iteration.
+        """
+        if self._outcome is not None:
+            return
+        try:
+            await self._pour(write)
+        except HttpFault as fault:
+            self._stop(_STATUS[fault.kind], str(fault))
+        except asyncio.CancelledError:
+            self._stop(Status.cancelled, "")
+            raise
+
+    async def _pour(self, write: Write) -> None:
+        body, framer = self._body or await self._begin(), self._framer
+        if body is None:
+            return
+        left: list[Awaitable[None]] = []  # of a write that has to wait for a slow reader
+
+        def tap() -> bool:
+            if block := feed(take()):
+                writing = write(block)
+                try:
+                    waits_for = writing.send(None)
+                except StopIteration:
+                    return framer.done
+                left.append(_resume(waits_for, writing))
+                return True
+            return framer.done
+
+        take, feed = body.take, self._feed
+        while not framer.done:
+            data = body.ready()
+            if data is None:
+                await body.wait(tap)
+                if left:
+                    await left.pop()
+                continue
+            if block := self._block(data):
+                await write(block)
+            if not data:
+                break
+        self._finish(framer, body)
+
+    def _translated(self, data: bytes) -> bytes:
+        """As Framer.feed, of Anthropic's events."""
+        assert self._translator is not None  # noqa: S101 - it is called for such streams only
+        return self._framer.feed(self._translator.feed(data))
+
     def _block(self, data: bytes) -> bytes:
         """The events that `data` completes."""
         framer = self._framer
-        if self._translator is not None and data and not (data := self._translator.feed(data)):
-            return b""
-        block = framer.feed(data) if data else framer.end()
+        block = self._feed(data) if data else framer.end()
         if self._first is None and framer.tokens:
             self._first = _now()
         return block
@@ -247,6 +300,13 @@ def uncarried(call: Call, fault: anthropic.Uncarried, started_us: int) -> Outcom
     words = f"{fault.field} can't be carried to Anthropic's API"
     outcome = failed(call, Status.refused, words, started_us, _now(), http_status=400)
     return msgspec.structs.replace(outcome, body=msgspec.json.encode(error))
+
+
+@types.coroutine
+def _resume(waits_for: object, write: Coroutine[Any, Any, None]) -> Generator[Any, Any, None]:
+    """What is left of a coroutine that was begun by hand and waits for something."""
+    yield waits_for
+    yield from write.__await__()
 
 
 def faulted(call: Call, fault: HttpFault, started_us: int) -> Outcome:

@@ -131,7 +131,7 @@ def test_a_full_queue_and_a_long_one_turn_callers_away() -> None:
         await asyncio.sleep(0)
         third = await one.enter(None)
         assert third is not None
-        assert (third.status, third.words) == (Status.overloaded, "its queue is full")
+        assert (third.status, third.words) == (Status.overloaded, "max_parallel calls run, and its queue is full")
         found = await asyncio.gather(*waiting)
         assert all(b is not None and b.status is Status.overloaded for b in found)
         assert one.busy == 1
