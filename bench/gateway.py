@@ -4,7 +4,8 @@
 
 Starts a fake upstream, nginx, and `smallfirst serve` with two tiers on it, and drives each in turn. Cases: c = a JSON
 answer, s = 30 events in one burst, p = an event each 5 ms, b = a prompt of 8 KB, v = as c, but the first tier is
-trusted, answers, and is verified; in the others it is unprobed and passed over. The number is how many connections.
+trusted, answers, and is verified; in the others it is unprobed and passed over; k = as c, with budgets, limits, a team,
+a session and a cache look-up for each request. The number is how many connections.
 
 CPU per request: user + system time of the whole process tree over the window, by the requests that the upstream saw.
 An event's own cost is what a stream takes beyond a JSON answer to the same number of callers, by its events.
@@ -35,8 +36,13 @@ policies:
   auto: {{kind: cascade, accept: {{slm: 0.5}}}}
 keys:
   required: true
-  accept: [{{name: bench, key: "${{BENCH_CLIENT_KEY}}"}}]
-"""
+  accept: [{{name: bench, key: "${{BENCH_CLIENT_KEY}}"{terms}}}]
+{more}"""
+KEYED = {
+    "terms": ", team: all, usd_per_day: 1000000, usd_total: 1000000, rpm: 900000000, tpm: 900000000",
+    "more": "teams: {all: {usd_per_month: 1000000, rpm: 900000000}}\ncache: {ttl_s: 0.000001}\n",
+}
+"""Budgets, limits and a team for the key, and a cache in which nothing is ever found: all of it has to be looked up."""
 EVENTS = 31  # of one stream, with [DONE]
 TARGETS = {"ratio": ("c64", 12.0), "event_ratio": ("p64", 2.5)}
 """What a ratio to nginx should not exceed: of a request, and of one more event in a stream."""
@@ -69,9 +75,9 @@ def main() -> None:
 
 def grouped(cases: list[str]) -> list[list[str]]:
     """Cases that one gateway process can serve, together: by upstream port and by whether tier one is trusted."""
-    groups: dict[tuple[bool, bool], list[str]] = {}
+    groups: dict[tuple[bool, bool, bool], list[str]] = {}
     for case in cases:
-        groups.setdefault((case[0] == "p", case[0] == "v"), []).append(case)
+        groups.setdefault((case[0] == "p", case[0] == "v", case[0] == "k"), []).append(case)
     return list(groups.values())
 
 
@@ -80,7 +86,8 @@ def measure(cases: list[str], seconds: float, folder: Path, run: int) -> list[Ro
     kind = cases[0][0]
     port = harness.PACED if kind == "p" else harness.BURST
     rows: list[Row] = []
-    config = CONFIG.format(folder=folder, port=port, unprobed="trust" if kind == "v" else "escalate")
+    more = KEYED if kind == "k" else {"terms": "", "more": ""}
+    config = CONFIG.format(folder=folder, port=port, unprobed="trust" if kind == "v" else "escalate", **more)
     with harness.nginx(port, folder) as nginx, harness.gateway(config, folder) as (child, ready_s):
         idle = harness.pss_mb(child.pid)
         for case in cases:

@@ -27,7 +27,13 @@ BIN, OUT = HERE / "bin", HERE / "out"
 BURST, PACED, PORT, NGINX_PORT = 19001, 19002, 18080, 18081
 GAP_US = 5000
 CLIENT_KEY, UPSTREAM_KEY = "sk-client-0123456789", "sk-upstream-0123456789"
-BODIES = {"c": "body.json", "s": "body_stream.json", "p": "body_stream.json", "b": "body_8k.json"}
+BODIES = {
+    "c": "body.json",
+    "s": "body_stream.json",
+    "p": "body_stream.json",
+    "b": "body_8k.json",
+    "k": "body_keyed.json",
+}
 
 
 def build() -> None:

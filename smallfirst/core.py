@@ -57,6 +57,8 @@ class Status(enum.StrEnum):
     broken = "broken"  # not JSON, or a stream that ended before its end
     refused = "refused"  # 4xx: this model does not take this request
     unauthorized = "unauthorized"  # 401 or 403: our own key is wrong
+    overloaded = "overloaded"  # every replica had as many calls as it may, and the queue was long: nothing was sent
+    over_budget = "over_budget"  # the caller's budget could not cover it: nothing was sent
 
 
 class Reason(enum.StrEnum):
@@ -67,6 +69,7 @@ class Reason(enum.StrEnum):
     top_tier = "top_tier"  # nothing above to hand up to
     only_tier = "only_tier"  # one tier is configured; `would_escalate` tells what a higher one would have got
     demonstration = "demonstration"  # only_tier, and that tier is the embedded 135M demonstration model
+    cached = "cached"  # the same request was answered before; no model was asked
     fixed = "fixed"  # the caller named a model, or the policy is fixed
     fallback = "fallback"  # higher models failed; the best answer at hand was served
     cost_limit = "cost_limit"  # max_cost_usd forbade handing up
@@ -86,6 +89,7 @@ class OutReason(enum.StrEnum):
     too_strict = "too_strict"  # max_quality_loss asks for more than any certificate promises
     narrowed = "narrowed"  # privacy, the key or an ability left out a model that the certificate counts on
     session = "session"  # a conversation under way; the certified queries had one turn
+    cache = "cache"  # the answer had been given before to the same request
     slice = "slice"  # its slice is not one of those that were certified
     limit = "limit"  # max_cost_usd or max_latency_ms changed the course
     fallback = "fallback"  # a model failed, so another course was taken
@@ -149,6 +153,7 @@ class Replica(msgspec.Struct, frozen=True):
     retention_days: int | None = None
     trains: bool | None = None
     baa: bool | None = None
+    wire: Literal["openai", "anthropic", "embeddings"] = "openai"  # which API it speaks
 
     def __repr__(self) -> str:
         return f"Replica({self.provider}, {self.upstream_model}, {self.location})"
@@ -164,6 +169,7 @@ class Model(msgspec.Struct, frozen=True):
     price: Price | None = None  # None: unknown, never invented
     demonstration: bool = False
     timeout_s: float = 120.0  # for a whole answer; of a stream: for its first byte, then for each gap
+    stream_s: float = 900.0  # a stream that has not ended by then is cut off
 
 
 class Tier(msgspec.Struct, frozen=True):
@@ -184,6 +190,8 @@ class Needs(msgspec.Struct, frozen=True, gc=False):
     n: int = 1
     input_tokens: int = 0  # estimated, characters / 4, images at a flat 1,000
     output_tokens: int = 0  # max_tokens asked for, 0 where not said
+    embeds: bool = False  # vectors are asked for, not an answer
+    anthropic: bool = False  # content that only Anthropic's Messages API takes: documents, its own tools
 
 
 class Dials(msgspec.Struct, frozen=True, gc=False):
@@ -219,6 +227,10 @@ class Query(msgspec.Struct, frozen=True):
     response_schema: Schema | None = None  # from response_format json_schema
     tools: tuple[Schema, ...] = ()  # each function's parameters
     turns: int = 0  # earlier answers in the conversation
+    api: Literal["chat", "messages", "responses"] = "chat"  # which API the caller speaks
+    native: Mapping[str, msgspec.Raw] | None = None  # the body as it came, where that is another API than chat
+    beta: str = ""  # Anthropic's header of that name: features that the caller switches on
+    uncarried: tuple[str, ...] = ()  # fields of `native` that only a model behind that API gets to see
 
 
 class Edit(msgspec.Struct, frozen=True):

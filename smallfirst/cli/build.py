@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from smallfirst.accounts.keys import Keys
+from smallfirst.accounts.accounts import Accounts
 from smallfirst.classify.classifier import Classifier
 from smallfirst.classify.probes import Probe
 from smallfirst.classify.shipped import shipped_weights
@@ -26,12 +26,17 @@ from smallfirst.config.loader import load
 from smallfirst.config.paths import cache_dir, data_dir
 from smallfirst.core import Entry, Replica
 from smallfirst.engine.admission import Admission
+from smallfirst.engine.cache import AnswerCache
 from smallfirst.engine.request import Engine
+from smallfirst.engine.sessions import Sessions
 from smallfirst.errors import SetupError
 from smallfirst.evals.probe import load_probes
+from smallfirst.gateway.admin import AdminHandler
 from smallfirst.gateway.app import Gateway
 from smallfirst.gateway.chat import ChatHandler
+from smallfirst.gateway.embeddings import EmbeddingsHandler
 from smallfirst.gateway.feedback import FeedbackHandler
+from smallfirst.gateway.messages import MessagesHandler
 from smallfirst.gateway.metrics import Metrics
 from smallfirst.gateway.pages import (
     Readiness,
@@ -42,6 +47,7 @@ from smallfirst.gateway.pages import (
     openapi_page,
     ready_page,
 )
+from smallfirst.gateway.responses import ResponsesHandler
 from smallfirst.ledger.writer import Ledger
 from smallfirst.models.catalogue import Catalogue, build_catalogue
 from smallfirst.models.defaults import default_settings
@@ -56,6 +62,7 @@ from smallfirst.policy.build import default_settings as default_policy
 from smallfirst.policy.settings import PolicySettings
 from smallfirst.privacy.classes import parse_class
 from smallfirst.privacy.rules import Rules
+from smallfirst.store.database import open_any
 from smallfirst.store.sqlite import sqlite_path
 
 LOADS_WITHIN_S = 20.0
@@ -83,6 +90,7 @@ class App:
         self.probes = load_probes(probes_dir(environ), models.values()) if probes is None else probes
         ledger_path = ledger_path or ledger_file(settings, environ)
         self.ledger_path, self.guards = ledger_path, dict[str, Guarded]()
+        self.accounts = Accounts(settings.keys, settings.teams, open_any(settings.keys.url, keys_file(ledger_path)))
         tiers = self.catalogue.tiers
         named = {"auto": default_policy(tiers), **settings.policies}
         policies = {name: build_policy(name, policy, tiers, self._certified) for name, policy in named.items()}
@@ -116,12 +124,19 @@ class App:
             promises=promises,
             auditor=audits,
             config_digest=digest(settings, self.catalogue),
+            accounts=self.accounts,
+            resilience=settings.resilience,
+            refuse_unrecorded=settings.ledger.on_fault == "refuse",
+            sessions=self._sessions(),
+            cache=self._cache(),
+            cache_up_to=parse_class(settings.cache.up_to),
             observers=(self.metrics.observe, *observers),
         )
         self.gateway = self._routes(tuple(policies))
 
     async def start(self) -> None:
         """Start the embedded models; they load while the gateway already serves."""
+        await self.accounts.start()
         if self.monitor is not None:
             self.monitor.start()
         for runtime in self.runtimes:
@@ -133,6 +148,7 @@ class App:
             await self.monitor.stop()
         await asyncio.gather(*(runtime.stop() for runtime in self.runtimes))
         await self.sender.close()
+        await self.accounts.stop()
         await asyncio.to_thread(self.ledger.close)
 
     def readiness(self) -> Readiness:
@@ -158,6 +174,16 @@ class App:
             embedded=self._embedded,
         )
 
+    def _sessions(self) -> Sessions | None:
+        wanted = self.settings.sessions
+        return None if wanted.ttl_s is None else Sessions(wanted.ttl_s, wanted.max_sessions)
+
+    def _cache(self) -> AnswerCache | None:
+        wanted = self.settings.cache
+        if wanted.ttl_s is None:
+            return None
+        return AnswerCache(wanted.ttl_s, wanted.max_entries, int(wanted.max_mb * 1_000_000))
+
     def _embedded(self, name: str, model: ModelSettings) -> Replica:
         """A child process for a model of an embedded runtime; its address and key are known before it runs."""
         cache = cache_dir(self.environ)
@@ -182,12 +208,15 @@ class App:
         return made
 
     def _routes(self, policies: tuple[str, ...]) -> Gateway:
-        keys = Keys.from_settings(self.settings.keys)
+        keys = self.accounts.keys
         alone = len(self.runtimes) == len(self.catalogue.models)
         chat = ChatHandler(self.engine, keys, self.settings.server, self._loaded if alone else None)
         return Gateway(
             {
                 ("POST", "/v1/chat/completions"): chat,
+                ("POST", "/v1/messages"): MessagesHandler(self.engine, keys, self.settings.server),
+                ("POST", "/v1/responses"): ResponsesHandler(self.engine, keys, self.settings.server),
+                ("POST", "/v1/embeddings"): EmbeddingsHandler(self.engine, keys, self.settings.server),
                 ("GET", "/v1/models"): models_page(self.catalogue, policies, keys),
                 ("GET", "/v1/certificate"): certificate_page(tuple(self.guards.values()), keys),
                 ("POST", "/v1/feedback"): FeedbackHandler(self.ledger.note, keys),
@@ -198,7 +227,11 @@ class App:
             },
             startup=self.start,
             shutdown=self.stop,
+            admin=self._admin(policies) if self.settings.server.admin_key else None,
         )
+
+    def _admin(self, policies: tuple[str, ...]) -> AdminHandler:
+        return AdminHandler(self.accounts, self.settings.server, self.catalogue.models, policies)
 
 
 def read_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
@@ -232,6 +265,11 @@ def ledger_file(settings: Settings, environ: Mapping[str, str]) -> Path:
     """Where the SQLite ledger lies: `ledger.url`, else ledger.db in the user's data folder."""
     url = settings.ledger.url
     return sqlite_path(url) if url else data_dir(environ) / "ledger.db"
+
+
+def keys_file(ledger: Path) -> Path:
+    """keys.db in the ledger's folder."""
+    return ledger.with_name("keys.db")
 
 
 def digest(settings: Settings, catalogue: Catalogue) -> str:

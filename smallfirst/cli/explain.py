@@ -25,7 +25,7 @@ def tiers_of(settings: Settings) -> tuple[Tier, ...]:
     """The tiers as they are written, lowest first; names that no model has are kept. None written: as presets stand."""
     if settings.tiers:
         return tuple(Tier(name, tuple(models)) for entry in settings.tiers for name, models in entry.items())
-    usual = {name: presets.find(model.preset or name) for name, model in settings.models.items()}
+    usual = {n: presets.find(model.preset or n) for n, model in settings.models.items() if not model.embeds}
     named = {tier: tuple(n for n, one in usual.items() if one and one.tier == tier) for tier in USUAL_TIERS}
     return tuple(Tier(tier, names) for tier, names in named.items() if names)
 

@@ -46,7 +46,7 @@ def report(
       smallfirst report --monthly-queries 1e6
       smallfirst report --ledger ledger.db --json
     """
-    path = ledger or _default_ledger(config)
+    path = ledger or default_ledger(config)
     now = dt.datetime.now(dt.UTC)
     start = since(span, now) if span else 0
     found = _summary(path, start, int(now.timestamp() * 1_000_000) + 1, must_exist=ledger is not None)
@@ -59,7 +59,8 @@ def report(
     render_report(found, out, monthly_queries=monthly_queries)
 
 
-def _default_ledger(config: Path | None) -> Path:
+def default_ledger(config: Path | None) -> Path:
+    """The ledger of a config, or the one that a gateway without a config writes."""
     if config is None:
         return data_dir(os.environ) / "ledger.db"
     from smallfirst.cli.build import ledger_file, read_settings  # noqa: PLC0415 - the whole gateway, for its config

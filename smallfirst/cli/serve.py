@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -21,10 +23,11 @@ from smallfirst.cli.build import App, read_settings
 from smallfirst.cli.check import check, require
 from smallfirst.cli.console import err, out
 from smallfirst.cli.monitoring import standings
-from smallfirst.cli.running import listen, make_server
+from smallfirst.cli.running import listen, listen_admin, make_server
 from smallfirst.cli.settings import Settings
 from smallfirst.config.paths import cache_dir
-from smallfirst.core import Model
+from smallfirst.core import Entry, Model
+from smallfirst.gateway.logs import RequestLog, use_json
 from smallfirst.models.weights import obtain
 
 
@@ -57,15 +60,30 @@ def serve(config: Path | None, address: str | None, ledger: Path | None) -> None
         settings = msgspec.structs.replace(settings, server=server)
         require(settings, {})
     fetch_weights(settings)
-    app = App(settings, os.environ, ledger_path=ledger)
-    bound = listen(settings.server.listen)
+    app = App(settings, os.environ, ledger_path=ledger, observers=observers(settings))
+    bound, admin = listen(settings.server.listen), listen_admin(app)
     host, port = bound.getsockname()[:2]
     banner(app, f"http://{host}:{port}")
     spare_the_collector()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn has finished its streams and says who asked it to
-        make_server(app, settings.server).run(sockets=[bound])
+        make_server(app, settings.server).run(sockets=[bound, *admin])
     err.print("stopped; the ledger is written", style="dim")
+
+
+def observers(settings: Settings) -> tuple[Callable[[Entry], None], ...]:
+    """Who else hears of each finished request: the JSON log, OpenTelemetry."""
+    found: list[Callable[[Entry], None]] = []
+    if settings.server.log == "json":
+        use_json()
+        found.append(RequestLog())
+    if settings.server.otlp is not None:
+        from smallfirst.gateway.telemetry import Telemetry  # noqa: PLC0415 - an extra, and slow to import
+
+        telemetry = Telemetry(settings.server.otlp, os.environ)
+        atexit.register(telemetry.close)
+        found.append(telemetry)
+    return tuple(found)
 
 
 def spare_the_collector() -> None:

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 SECTIONS = frozenset(
     {
-        ("teams",),
         ("tasks",),
-        ("server", "admin_key"),
         ("policies", "*", "hedge"),
         ("privacy", "on_detector_error"),
     }

@@ -23,7 +23,7 @@ from smallfirst.core import (
     Status,
     Usage,
 )
-from smallfirst.errors import BadRequest, Overloaded, RequestError, UpstreamFailed
+from smallfirst.errors import BadRequest, LimitReached, Overloaded, RequestError, UpstreamFailed
 from smallfirst.models.catalogue import Catalogue
 
 CLIENT_CLOSED = 499
@@ -65,7 +65,7 @@ class Books:
             asked=query.asked,
             policy=policy,
             key_id=key.name if key else None,
-            tags=query.dials.tags,
+            tags=_tags(query, key),
             session=query.dials.session,
             data_class=data_class,
             kind=score.kind if score else "other",
@@ -101,9 +101,17 @@ class Books:
     def _baseline_cost(self, outcome: Outcome | None) -> int | None:
         """What the baseline would have cost, by the method the catalogue names: the served answer's own length."""
         price = self._catalogue.baseline.price
-        if price is None or outcome is None:
-            return None
+        if price is None or outcome is None or self._catalogue.models[outcome.model].replicas[0].wire == "embeddings":
+            return None  # a vector is nothing that the baseline would have answered
         return price.cost(Usage(outcome.usage.input_tokens, outcome.usage.output_tokens))
+
+
+def _tags(query: Query, key: Key | None) -> tuple[str, ...]:
+    """What the caller says, and what its key says of it; a team is a tag too."""
+    if key is None or not (key.tags or key.team):
+        return query.dials.tags
+    team = (f"team:{key.team}",) if key.team else ()
+    return tuple(dict.fromkeys((*team, *key.tags, *query.dials.tags)))
 
 
 def _why_outside(decision: Decision | None, attempts: tuple[Attempt, ...]) -> OutReason | None:
@@ -136,17 +144,26 @@ def failure(decision: Decision, attempts: tuple[Attempt, ...]) -> RequestError:
     tried = ", ".join(dict.fromkeys(a.outcome.model for a in attempts))
     if last.status is Status.refused:
         return BadRequest(_upstream_message(last), code="refused_by_model", status=last.http_status or 400)
-    if last.status is Status.rate_limited:
-        return Overloaded(
-            f"every model that may answer is rate-limited (tried: {tried})",
-            code="rate_limited",
-            status=429,
-            retry_after_s=last.retry_after_s or 1.0,
-        )
+    if (later := _later(last, tried)) is not None:
+        return later
     status, code, words = FAILURES.get(last.status, (502, "upstream_failed", f"no model answered: {last.error}"))
     if last.ok:
         words += f": {decision.note}"
     return UpstreamFailed(f"{words} (tried: {tried})", code=code, status=status)
+
+
+def _later(last: Outcome, tried: str) -> RequestError | None:
+    """The error for what may well work a little later; None where that is not what went wrong."""
+    wait = last.retry_after_s
+    if last.status is Status.over_budget:
+        return LimitReached(last.error, code="insufficient_quota", retry_after_s=wait)
+    if last.status is Status.rate_limited:
+        words = f"every model that may answer is rate-limited (tried: {tried})"
+        return Overloaded(words, code="rate_limited", status=429, retry_after_s=wait or 1.0)
+    if last.status is Status.overloaded or (last.status is Status.unavailable and wait is not None):
+        words = f"every model that may answer is busy or out of order (tried: {tried})"
+        return Overloaded(words, code="overloaded", retry_after_s=wait or 1.0)
+    return None
 
 
 FAILURES: dict[Status, tuple[int, str, str]] = {

@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from smallfirst.core import Grade, Model, Permit, Query, Status, Usage
-from smallfirst.engine.replicas import Balancer, Caller
+from smallfirst.engine.gates import Balancer
+from smallfirst.engine.replicas import Caller
 from smallfirst.errors import SetupError
 from smallfirst.evals.grading import Pile
 from smallfirst.models.answers import query_of

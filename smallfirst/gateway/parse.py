@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -23,9 +23,11 @@ MOST_TAGS = 16
 NO_LIMIT = 2.0**62
 """A dial beyond this limits nothing; it must still fit an integer of the ledger."""
 
+T = TypeVar("T")
+
 Count = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
-Amount = Annotated[float, Meta(ge=0)]
+Amount = Annotated[float, Meta(ge=0, le=1e9)]
 Label = Annotated[str, Meta(max_length=256)]
 
 
@@ -129,15 +131,7 @@ def parse_chat(body: bytes, headers: Mapping[bytes, bytes], request_id: str, *, 
     Raises BadRequest naming the field. Dials come from the body's `smallfirst` object or, for those it leaves out, from
     `x-smallfirst-*` headers.
     """
-    try:
-        request = _request.decode(body)
-        fields = _fields.decode(body)
-    except msgspec.ValidationError as error:
-        raise _invalid(str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequest(f"the body is not valid JSON: {error}", code="invalid_json") from None
-    except RecursionError:
-        raise BadRequest("the body is nested too deeply", code="invalid_json") from None
+    request, fields = decode_into(_request, body)
     if len(request.messages) > max_messages:
         raise BadRequest(
             f"messages has {len(request.messages)} entries; this gateway takes at most {max_messages}",
@@ -147,7 +141,7 @@ def parse_chat(body: bytes, headers: Mapping[bytes, bytes], request_id: str, *, 
     if b"\\u0000" in body:
         _refuse_nul(request)
     fields.pop("smallfirst", None)
-    dials = _dials(request.smallfirst or None, headers)
+    dials = read_dials(request.smallfirst or None, headers)
     options = request.stream_options
     form = request.response_format
     return Query(
@@ -165,7 +159,20 @@ def parse_chat(body: bytes, headers: Mapping[bytes, bytes], request_id: str, *, 
     )
 
 
-def _invalid(message: str) -> BadRequest:
+def decode_into(into: msgspec.json.Decoder[T], body: bytes) -> tuple[T, dict[str, Raw]]:
+    """The body twice: checked, and by field as it came. Raises BadRequest naming the field."""
+    try:
+        return into.decode(body), _fields.decode(body)
+    except msgspec.ValidationError as error:
+        raise invalid(str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"the body is not valid JSON: {error}", code="invalid_json") from None
+    except RecursionError:
+        raise BadRequest("the body is nested too deeply", code="invalid_json") from None
+
+
+def invalid(message: str) -> BadRequest:
+    """msgspec's words for a field of the wrong shape, as an error that names the field."""
     found = _PATH.search(message)
     if found:
         param = found.group(1)
@@ -231,7 +238,7 @@ _HEADER_DIALS = {
 """Header -> the dial that it sets."""
 
 
-def _dials(body: DialsBody | None, headers: Mapping[bytes, bytes]) -> Dials:
+def read_dials(body: DialsBody | None, headers: Mapping[bytes, bytes]) -> Dials:
     given = {dial: headers[name] for name, dial in _HEADER_DIALS.items() if name in headers}
     if not given and body is None:
         return _NO_DIALS

@@ -21,7 +21,8 @@ import msgspec
 
 from smallfirst.core import NANO, Attempt, DataClass, Entry, Grade, Model, Outcome, Usage
 from smallfirst.engine.auditing import Audited
-from smallfirst.engine.replicas import Balancer, Caller
+from smallfirst.engine.gates import Balancer
+from smallfirst.engine.replicas import Caller
 from smallfirst.ledger.notes import Audit, Note
 from smallfirst.models.answers import row_of
 from smallfirst.models.sender import Sender

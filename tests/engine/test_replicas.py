@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from smallfirst.core import DataClass, Model, Needs, Outcome, Permit, Price, Query, Replica, Status, Usage
-from smallfirst.engine.replicas import Balancer, Begun, Caller
+from smallfirst.engine.gates import Balancer
+from smallfirst.engine.replicas import Begun, Caller
 from smallfirst.models.scripted import Reply, ScriptedSender
 from smallfirst.models.sender import Call
 from smallfirst.policy.protocol import Start
@@ -129,7 +130,7 @@ def test_waiting_for_a_place_has_an_end_and_is_handed_to_the_policy() -> None:
         return outcome
 
     outcome = asyncio.run(main())
-    assert outcome.status is Status.timed_out
+    assert outcome.status is Status.overloaded
     assert "max_parallel" in outcome.error
     assert outcome.cost == 0
     assert len(sender.seen) == 1
@@ -143,11 +144,11 @@ def test_a_stream_holds_its_place_until_it_is_over(leave: str) -> None:
     async def main() -> tuple[Outcome, int]:
         begun = await calls.stream(Start(1, "m", watch=1))
         assert isinstance(begun, Begun)
-        assert calls._balancer.busy["m", "a"] == 1
+        assert calls._balancer.gates(one)[0].busy == 1
         if leave == "end":
             async for _ in begun.rest:
                 pass
-        return await begun.close(), calls._balancer.busy["m", "a"]
+        return await begun.close(), calls._balancer.gates(one)[0].busy
 
     outcome, busy = asyncio.run(main())
     assert busy == 0
