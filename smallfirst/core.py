@@ -57,6 +57,7 @@ class Status(enum.StrEnum):
     broken = "broken"  # not JSON, or a stream that ended before its end
     refused = "refused"  # 4xx: this model does not take this request
     unauthorized = "unauthorized"  # 401 or 403: our own key is wrong
+    over_budget = "over_budget"  # the caller's budget could not cover it: nothing was sent
 
 
 class Reason(enum.StrEnum):
@@ -133,6 +134,7 @@ class Replica(msgspec.Struct, frozen=True):
     retention_days: int | None = None
     trains: bool | None = None
     baa: bool | None = None
+    wire: Literal["openai", "anthropic"] = "openai"  # which API it speaks
 
     def __repr__(self) -> str:
         return f"Replica({self.provider}, {self.upstream_model}, {self.location})"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from smallfirst.accounts.keys import Keys
+from smallfirst.accounts.accounts import Accounts
 from smallfirst.classify.classifier import Classifier
 from smallfirst.classify.probes import Probe
 from smallfirst.classify.shipped import shipped_weights
@@ -25,6 +25,7 @@ from smallfirst.core import Entry, Replica
 from smallfirst.engine.admission import Admission
 from smallfirst.engine.request import Engine
 from smallfirst.evals.probe import load_probes
+from smallfirst.gateway.admin import AdminHandler
 from smallfirst.gateway.app import Gateway
 from smallfirst.gateway.chat import ChatHandler
 from smallfirst.gateway.metrics import Metrics
@@ -41,6 +42,7 @@ from smallfirst.policy.build import build_policy
 from smallfirst.policy.build import default_settings as default_policy
 from smallfirst.privacy.classes import parse_class
 from smallfirst.privacy.rules import Rules
+from smallfirst.store.database import open_any
 from smallfirst.store.sqlite import sqlite_path
 
 
@@ -64,6 +66,9 @@ class App:
         models = self.catalogue.models
         self.probes = load_probes(probes_dir(environ), models.values()) if probes is None else probes
         self.ledger = Ledger.open(settings.ledger, ledger_path or ledger_file(settings, environ))
+        self.accounts = Accounts(
+            settings.keys, settings.teams, open_any(settings.keys.url, self._keys_file(ledger_path))
+        )
         self.sender = sender or HttpSender()
         self.classifier = Classifier.from_bytes(shipped_weights())
         self.metrics = Metrics()
@@ -82,12 +87,14 @@ class App:
             sender=self.sender,
             ledger=self.ledger,
             config_digest=digest(settings, self.catalogue),
+            accounts=self.accounts,
             observers=(self.metrics.observe, *observers),
         )
         self.gateway = self._routes(tuple(policies))
 
     async def start(self) -> None:
         """Start the embedded models; they load while the gateway already serves."""
+        await self.accounts.start()
         for runtime in self.runtimes:
             await runtime.start()
 
@@ -95,6 +102,7 @@ class App:
         """Stop what was started and write what the ledger still holds."""
         await asyncio.gather(*(runtime.stop() for runtime in self.runtimes))
         await self.sender.close()
+        await self.accounts.stop()
         await asyncio.to_thread(self.ledger.close)
 
     def readiness(self) -> Readiness:
@@ -115,6 +123,10 @@ class App:
             embedded=self._embedded,
         )
 
+    def _keys_file(self, ledger_path: Path | None) -> Path:
+        """Where keys and budgets lie that `keys.url` does not place elsewhere: beside the ledger."""
+        return keys_file(ledger_path or ledger_file(self.settings, self.environ))
+
     def _embedded(self, name: str, model: ModelSettings) -> Replica:
         """A child process for a model of an embedded runtime; its address and key are known before it runs."""
         cache = cache_dir(self.environ)
@@ -134,7 +146,7 @@ class App:
         return Replica(provider, runtime.url, name, location, runtime.key)
 
     def _routes(self, policies: tuple[str, ...]) -> Gateway:
-        keys = Keys.from_settings(self.settings.keys)
+        keys = self.accounts.keys
         chat = ChatHandler(self.engine, keys, self.settings.server)
         return Gateway(
             {
@@ -147,7 +159,11 @@ class App:
             },
             startup=self.start,
             shutdown=self.stop,
+            admin=self._admin(policies) if self.settings.server.admin_key else None,
         )
+
+    def _admin(self, policies: tuple[str, ...]) -> AdminHandler:
+        return AdminHandler(self.accounts, self.settings.server, self.catalogue.models, policies)
 
 
 def read_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
@@ -169,6 +185,11 @@ def ledger_file(settings: Settings, environ: Mapping[str, str]) -> Path:
     """Where the SQLite ledger lies: `ledger.url`, else ledger.db in the user's data folder."""
     url = settings.ledger.url
     return sqlite_path(url) if url else data_dir(environ) / "ledger.db"
+
+
+def keys_file(ledger: Path) -> Path:
+    """keys.db in the ledger's folder."""
+    return ledger.with_name("keys.db")
 
 
 def digest(settings: Settings, catalogue: Catalogue) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from smallfirst.accounts.keys import is_required, key_problems
+from smallfirst.accounts.settings import KeySettings, TeamSettings
 from smallfirst.cli.addresses import host_and_port, is_loopback
 from smallfirst.cli.check_models import model_findings, number_findings, provider_findings, tier_findings
 from smallfirst.cli.explain import models_of, tiers_of
@@ -31,6 +32,7 @@ def check(settings: Settings, lines: Lines) -> list[Finding]:
     found = [
         *number_findings(settings),
         *_server(settings),
+        *_admin(settings),
         *_ledger(settings),
         *provider_findings(settings, lines),
         *model_findings(settings),
@@ -65,6 +67,18 @@ def _server(settings: Settings) -> Iterator[Finding]:
     elif not is_loopback(address[0]) and not is_required(settings.keys):
         words = "open to other machines, and no key is required: anyone who reaches it can spend your money"
         yield Finding("warning", at, f"{words}; list keys under keys.accept")
+
+
+def _admin(settings: Settings) -> Iterator[Finding]:
+    at = ("server", "admin_listen")
+    address = host_and_port(settings.server.admin_listen)
+    if address is None:
+        yield fault(at, "must be HOST:PORT, such as 127.0.0.1:4001")
+    elif settings.server.admin_key is not None and not is_loopback(address[0]):
+        yield Finding("warning", at, "the admin API is open to other machines; whoever has its key can make keys")
+    url = settings.keys.url
+    if url is not None and not url.startswith(("sqlite:///", "postgresql://", "postgres://")):
+        yield fault(("keys", "url"), "must be sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE")
 
 
 def _ledger(settings: Settings) -> Iterator[Finding]:
@@ -104,8 +118,16 @@ def _names(settings: Settings) -> Iterator[Finding]:
     used: list[tuple[Path, str]] = []
     if settings.baseline.model is not None:
         used.append((("baseline", "model"), settings.baseline.model))
-    for index, key in enumerate(settings.keys.accept):
-        used += [(("keys", "accept", str(index), "models", str(n)), name) for n, name in enumerate(key.models or ())]
+    policies = dict.fromkeys(("auto", *settings.policies))
+    holders: list[tuple[Path, KeySettings | TeamSettings]] = [
+        (("keys", "accept", str(index)), key) for index, key in enumerate(settings.keys.accept)
+    ]
+    holders += [(("teams", name), team) for name, team in settings.teams.items()]
+    for at, terms in holders:
+        used += [((*at, "models", str(n)), name) for n, name in enumerate(terms.models or ())]
+        for n, name in enumerate(terms.policies or ()):
+            if name not in policies:
+                yield fault((*at, "policies", str(n)), f"unknown policy `{name[:60]}`{hint(name, policies)}")
     for index, rule in enumerate(settings.privacy.rules or ()):
         model = None if rule.to == "any" else rule.to.model
         names = () if model is None else (model,) if isinstance(model, str) else model
@@ -116,7 +138,7 @@ def _names(settings: Settings) -> Iterator[Finding]:
 
 
 def _privacy(settings: Settings) -> Iterator[Finding]:
-    problems = [*rule_problems(settings.privacy), *key_problems(settings.keys)]
+    problems = [*rule_problems(settings.privacy), *key_problems(settings.keys, settings.teams)]
     yield from (fault(path, words) for path, words in problems)
     if problems or not settings.models:
         return

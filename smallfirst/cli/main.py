@@ -22,6 +22,7 @@ VERBS = {
     "demo": ("smallfirst.cli.demo_cmd:demo", "A few hundred prompts through the real gateway, in half a minute."),
     "report": ("smallfirst.cli.report_cmd:report", "What was asked, served, spent and saved, from the ledger."),
     "estimate": ("smallfirst.cli.estimate_cmd:estimate", "What a mix of tiers would cost, without any traffic."),
+    "keys": ("smallfirst.cli.keys_cmd:keys", "Create, list, rotate and revoke client keys; see what they spent."),
     "probe": ("smallfirst.cli.probe_cmd:probe", "Find out what a model gets right, before trusting it."),
     "replay": ("smallfirst.cli.replay_cmd:replay", "Send recorded prompts through a gateway and report."),
     "models": ("smallfirst.cli.models_cmd:models", "List models and presets; fetch weights."),

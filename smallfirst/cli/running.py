@@ -37,6 +37,18 @@ def listen(address: str) -> socket.socket:
     return bound
 
 
+def listen_admin(app: App) -> list[socket.socket]:
+    """The admin API's own socket, where there is an admin key. Raises SetupError as `listen` does."""
+    if app.gateway.admin is None:
+        return []
+    try:
+        bound = listen(app.settings.server.admin_listen)
+    except SetupError as fault:
+        raise SetupError(f"the admin API (server.admin_listen): {fault}") from fault
+    app.gateway.admin_port = bound.getsockname()[1]
+    return [bound]
+
+
 def make_server(app: App, settings: ServerSettings) -> uvicorn.Server:
     """uvicorn on uvloop and httptools around the gateway."""
     config = uvicorn.Config(
@@ -59,14 +71,14 @@ def make_server(app: App, settings: ServerSettings) -> uvicorn.Server:
 @contextmanager
 def running(app: App, address: str = "127.0.0.1:0") -> Iterator[str]:
     """Serve `app` in a thread; yields its base URL, ending in /v1. Stops and flushes at the end."""
-    bound = listen(address)
+    bound, admin = listen(address), listen_admin(app)
     server = make_server(app, app.settings.server)
     started = threading.Event()
     fault: list[BaseException] = []
 
     def serve() -> None:
         try:
-            server.run(sockets=[bound])
+            server.run(sockets=[bound, *admin])
         except BaseException as error:  # noqa: BLE001 - told to the thread that waits
             fault.append(error)
         finally:

@@ -19,7 +19,7 @@ from smallfirst import __version__
 from smallfirst.cli.build import App, read_settings
 from smallfirst.cli.check import check, require
 from smallfirst.cli.console import err, out
-from smallfirst.cli.running import listen, make_server
+from smallfirst.cli.running import listen, listen_admin, make_server
 from smallfirst.cli.settings import Settings
 from smallfirst.config.paths import cache_dir
 from smallfirst.core import Model
@@ -56,12 +56,12 @@ def serve(config: Path | None, address: str | None, ledger: Path | None) -> None
         require(settings, {})
     fetch_weights(settings)
     app = App(settings, os.environ, ledger_path=ledger)
-    bound = listen(settings.server.listen)
+    bound, admin = listen(settings.server.listen), listen_admin(app)
     host, port = bound.getsockname()[:2]
     banner(app, f"http://{host}:{port}")
     spare_the_collector()
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn has finished its streams and says who asked it to
-        make_server(app, settings.server).run(sockets=[bound])
+        make_server(app, settings.server).run(sockets=[bound, *admin])
     err.print("stopped; the ledger is written", style="dim")
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from smallfirst.accounts.settings import KeysSettings
+from smallfirst.accounts.settings import KeysSettings, TeamSettings
 from smallfirst.gateway.settings import ServerSettings
 from smallfirst.ledger.settings import LedgerSettings
 from smallfirst.models.settings import BaselineSettings, ModelSettings, ProviderSettings, RouterSettings
@@ -29,3 +29,4 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     default_policy: str = "auto"  # what callers get who ask for the model `auto`
     privacy: PrivacySettings = PrivacySettings()
     keys: KeysSettings = KeysSettings()
+    teams: dict[str, TeamSettings] = {}  # by name

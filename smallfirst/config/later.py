@@ -8,9 +8,7 @@ from __future__ import annotations
 SECTIONS = frozenset(
     {
         ("monitor",),
-        ("teams",),
         ("tasks",),
-        ("server", "admin_key"),
         ("policies", "*", "certificate"),
         ("policies", "*", "hedge"),
         ("policies", "*", "on_alarm"),

@@ -42,8 +42,10 @@ class Admission:
         """
         permit = self._permits.for_class(data_class)
         needs, named = query.needs, query.asked if query.asked in self._catalogue.models else None
+        if key is not None:
+            key.check(query.asked, named is not None, data_class)
         shape = (
-            data_class, key and key.name, named, needs.vision, needs.tools, needs.json_schema, needs.json_object,
+            data_class, key and key.models, named, needs.vision, needs.tools, needs.json_schema, needs.json_object,
             needs.n > 1, needs.logprobs,
         )  # fmt: skip
         known = self._memo.get(shape)

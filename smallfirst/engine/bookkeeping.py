@@ -11,7 +11,7 @@ import msgspec
 
 from smallfirst.accounts.keys import Key
 from smallfirst.core import Attempt, DataClass, Decision, Entry, Outcome, Query, Reason, Score, Status, Usage
-from smallfirst.errors import BadRequest, Overloaded, RequestError, UpstreamFailed
+from smallfirst.errors import BadRequest, LimitReached, Overloaded, RequestError, UpstreamFailed
 from smallfirst.models.catalogue import Catalogue
 
 CLIENT_CLOSED = 499
@@ -49,7 +49,7 @@ class Books:
             asked=query.asked,
             policy=policy,
             key_id=key.name if key else None,
-            tags=query.dials.tags,
+            tags=_tags(query, key),
             session=query.dials.session,
             data_class=data_class,
             kind=score.kind if score else "other",
@@ -87,6 +87,14 @@ class Books:
         return price.cost(Usage(outcome.usage.input_tokens, outcome.usage.output_tokens))
 
 
+def _tags(query: Query, key: Key | None) -> tuple[str, ...]:
+    """What the caller says, and what its key says of it; a team is a tag too."""
+    if key is None or not (key.tags or key.team):
+        return query.dials.tags
+    team = (f"team:{key.team}",) if key.team else ()
+    return tuple(dict.fromkeys((*team, *key.tags, *query.dials.tags)))
+
+
 def _status(reason: Reason, error: RequestError | None) -> int:
     if reason is Reason.client_gone:
         return CLIENT_CLOSED
@@ -107,6 +115,8 @@ def failure(decision: Decision, attempts: tuple[Attempt, ...]) -> RequestError:
     tried = ", ".join(dict.fromkeys(a.outcome.model for a in attempts))
     if last.status is Status.refused:
         return BadRequest(_upstream_message(last), code="refused_by_model", status=last.http_status or 400)
+    if last.status is Status.over_budget:
+        return LimitReached(last.error, code="insufficient_quota", retry_after_s=last.retry_after_s)
     if last.status is Status.rate_limited:
         return Overloaded(
             f"every model that may answer is rate-limited (tried: {tried})",

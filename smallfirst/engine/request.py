@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from smallfirst.accounts.accounts import Accounts
 from smallfirst.accounts.keys import Key
+from smallfirst.accounts.tab import Tab
 from smallfirst.classify.classifier import Classifier
 from smallfirst.classify.probes import Probe
 from smallfirst.core import DataClass, Decision, Entry, Intent, Outcome, Permit, Query, Score, Tier, Usage
@@ -43,6 +45,7 @@ class Answer(msgspec.Struct):
     blocks: bytes = b""  # of a stream that was held and then accepted
     tail: tuple[bytes, ...] = ()  # of a stream: its last events, to which the gateway adds the decision
     released: bool = False
+    limits: tuple[tuple[bytes, bytes], ...] = ()  # x-ratelimit-* headers, where the key has limits
 
 
 class Engine:
@@ -63,6 +66,7 @@ class Engine:
         sender: Sender,
         ledger: Ledger,
         config_digest: str = "",
+        accounts: Accounts | None = None,
         observers: tuple[Callable[[Entry], None], ...] = (),
     ) -> None:
         self.catalogue, self.admission, self.classifier = catalogue, admission, classifier
@@ -72,6 +76,7 @@ class Engine:
         self.default_class, self.intent_from = default_class, intent_from
         self.sender, self.ledger, self.balancer = sender, ledger, Balancer()
         self.books = Books(catalogue, config_digest)
+        self.accounts = accounts
         self.observers = observers
         self.demonstration = frozenset(name for name, model in catalogue.models.items() if model.demonstration)
 
@@ -107,6 +112,7 @@ class Exchange:
         self.score: Score | None = None
         self.policy = ""
         self.flight: Flight | None = None
+        self.tab: Tab | None = None  # what is taken from the limits of the key, where it has any
         self._began_us = time.monotonic_ns() // 1000
         self._gone = ""
 
@@ -116,9 +122,10 @@ class Exchange:
         try:
             policy = self._policy()  # 1. who plans: `auto`, a policy, or a model by name
             tiers, permit = engine.admission.admit(query, self.key, self.data_class)  # 2. privacy: who may see it
+            sender = engine.sender if self.key is None or not self.key.metered else await self._pays(self.key)
             score = self.score = engine.score(query)  # 3. classify: how hard, what kind, who would be right
             await self._commit_intent(tiers, permit)  # 4. ledger: above `internal`, write down first what will leave
-            caller = Caller(engine.sender, engine.balancer, engine.catalogue.models, query, permit)
+            caller = Caller(sender, engine.balancer, engine.catalogue.models, query, permit)
             self.flight = Flight(caller, listener)
             if self._gone:
                 self.flight.gone(self._gone)
@@ -128,6 +135,10 @@ class Exchange:
             return self._finish(None, error)
         except LedgerError:
             return self._finish(None, Overloaded(_NO_INTENT, code="ledger_unavailable", retry_after_s=5.0))
+        except BaseException:  # a bug, or the server stops: what the tab holds is given back
+            if self.tab is not None:
+                self.tab.close(())
+            raise
         return self._finish(decision, None)  # 6. ledger: what was asked, tried, served and saved
 
     def gone(self, cause: str) -> None:
@@ -135,6 +146,16 @@ class Exchange:
         self._gone = cause
         if self.flight is not None:
             self.flight.gone(cause)
+
+    async def _pays(self, key: Key) -> Sender:
+        """accounts: take the request from the key's limits; a sender that pays for each call from its budgets."""
+        accounts = self.engine.accounts
+        if accounts is None:
+            raise PermissionError("a key with limits, and no accounts to keep them")
+        tab = self.tab = accounts.open(key, self.query)
+        if not tab.enter_now():
+            await tab.enter()
+        return accounts.metered(self.engine.sender, tab)
 
     def _policy(self) -> Policy:
         policy = self.engine.policies.get(self.query.asked)
@@ -191,6 +212,9 @@ class Exchange:
         )  # fmt: skip
         self.engine.publish(entry)
         answer = Answer(entry, served.outcome if served else None, error, decision)
+        if self.tab is not None:
+            self.tab.close(attempts)
+            answer.limits = tuple(self.tab.headers())
         if flight and served:
             answer.released = served.released
             answer.blocks = b"".join(flight.held.get(served.n, ()))

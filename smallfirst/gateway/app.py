@@ -26,8 +26,11 @@ class Gateway:
         *,
         startup: Callable[[], Awaitable[None]],
         shutdown: Callable[[], Awaitable[None]],
+        admin: Handler | None = None,
     ) -> None:
+        """`admin` serves all that begins with /admin/, and only what comes in on `admin_port`, once that is known."""
         self._routes = dict(routes)
+        self.admin, self.admin_port = admin, 0
         self._paths = {path for _, path in routes}
         self._startup, self._shutdown = startup, shutdown
 
@@ -40,6 +43,8 @@ class Gateway:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         method, path = scope["method"], scope["path"]
         handler = self._routes.get((method, path)) or self._routes.get(("GET", path) if method == "HEAD" else ("", ""))
+        if handler is None and self.admin is not None and path.startswith("/admin/"):
+            handler = self.admin if (scope.get("server") or ("", None))[1] == self.admin_port else None
         if handler is None:
             await send_error(send, self._no_route(method, path), self._allow(path))
             return

@@ -160,6 +160,8 @@ class StreamReply:
             headers = respond.head(self._query.id, exchange.score, tier, start.model, attempts)
             if start.model in exchange.engine.demonstration and self._query.asked != start.model:
                 headers.append((b"x-smallfirst-reason", Reason.demonstration.encode()))
+            if exchange.tab is not None:
+                headers += exchange.tab.headers()
             await self._begin(headers)
 
     async def relay(self, block: bytes) -> None:

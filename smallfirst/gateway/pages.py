@@ -36,11 +36,13 @@ def _json_page(make: Callable[[], tuple[int, object]]) -> Handler:
 
 
 def models_page(catalogue: Catalogue, policies: tuple[str, ...], keys: Keys) -> Handler:
-    """GET /v1/models: `auto`, the policies, and every model by name."""
+    """GET /v1/models: `auto`, the policies, and every model by name; to a key, those that it may name."""
 
     names = dict.fromkeys(("auto", *policies))
-    routed = [{"id": name, "object": "model", "created": 0, "owned_by": "smallfirst"} for name in names]
-    owned = [
+    routed: list[dict[str, object]] = [
+        {"id": name, "object": "model", "created": 0, "owned_by": "smallfirst"} for name in names
+    ]
+    owned: list[dict[str, object]] = [
         {"id": m.name, "object": "model", "created": 0, "owned_by": m.replicas[0].provider, "tier": m.tier}
         for m in catalogue.models.values()
     ]
@@ -48,10 +50,15 @@ def models_page(catalogue: Catalogue, policies: tuple[str, ...], keys: Keys) -> 
     async def page(scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         given = (headers.get(name, b"").decode("latin-1") or None for name in (b"authorization", b"x-api-key"))
-        keys.check(*given)
-        await send_whole(send, 200, [JSON], msgspec.json.encode({"object": "list", "data": routed + owned}))
+        key = keys.check(*given)
+        listed = routed + owned if key is None else [*_named(routed, key.policies), *_named(owned, key.models)]
+        await send_whole(send, 200, [JSON], msgspec.json.encode({"object": "list", "data": listed}))
 
     return page
+
+
+def _named(listed: list[dict[str, object]], allowed: frozenset[str] | None) -> list[dict[str, object]]:
+    return listed if allowed is None else [one for one in listed if one["id"] in allowed]
 
 
 def health_page() -> Handler:

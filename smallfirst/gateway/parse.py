@@ -23,7 +23,7 @@ MOST_TAGS = 16
 
 Count = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
-Amount = Annotated[float, Meta(ge=0)]
+Amount = Annotated[float, Meta(ge=0, le=1e9)]
 Label = Annotated[str, Meta(max_length=256)]
 
 
@@ -131,7 +131,7 @@ def parse_chat(body: bytes, headers: Mapping[bytes, bytes], request_id: str, *, 
         request = _request.decode(body)
         fields = _fields.decode(body)
     except msgspec.ValidationError as error:
-        raise _invalid(str(error)) from None
+        raise invalid(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest(f"the body is not valid JSON: {error}", code="invalid_json") from None
     except RecursionError:
@@ -162,7 +162,8 @@ def parse_chat(body: bytes, headers: Mapping[bytes, bytes], request_id: str, *, 
     )
 
 
-def _invalid(message: str) -> BadRequest:
+def invalid(message: str) -> BadRequest:
+    """msgspec's words for a field of the wrong shape, as an error that names the field."""
     found = _PATH.search(message)
     if found:
         param = found.group(1)

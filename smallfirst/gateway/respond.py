@@ -49,6 +49,7 @@ def decided(answer: Answer) -> Headers:
     ]
     if entry.baseline_cost is not None:
         headers.append((b"x-smallfirst-baseline-cost-usd", usd(entry.baseline_cost).encode()))
+    headers += answer.limits
     return headers
 
 
@@ -92,6 +93,8 @@ def error_headers(error: RequestError) -> Headers:
     headers: Headers = [JSON]
     if error.retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
+    if error.code == "insufficient_quota":
+        headers.append((b"x-should-retry", b"false"))  # clients wait and try again at a 429, which would not help here
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     return headers
