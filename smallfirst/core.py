@@ -72,9 +72,25 @@ class Reason(enum.StrEnum):
     fallback = "fallback"  # higher models failed; the best answer at hand was served
     cost_limit = "cost_limit"  # max_cost_usd forbade handing up
     latency_limit = "latency_limit"  # max_latency_ms passed before a better answer came
-    no_certificate = "no_certificate"  # max_quality_loss was asked for and no certificate is in force
+    no_certificate = (
+        "no_certificate"  # a certified policy or max_quality_loss was asked for; no certificate is in force
+    )
     failed = "failed"  # no model answered
     client_gone = "client_gone"
+
+
+class OutReason(enum.StrEnum):
+    """Why a request that asked for a promise was served outside every certificate."""
+
+    digest = "digest"  # a model, the verifier or another part is not the one that was certified
+    alarm = "alarm"  # the monitor's alarm stands until the policy is certified again
+    too_strict = "too_strict"  # max_quality_loss asks for more than any certificate promises
+    narrowed = "narrowed"  # privacy, the key or an ability left out a model that the certificate counts on
+    session = "session"  # a conversation under way; the certified queries had one turn
+    slice = "slice"  # its slice is not one of those that were certified
+    limit = "limit"  # max_cost_usd or max_latency_ms changed the course
+    fallback = "fallback"  # a model failed, so another course was taken
+    unserved = "unserved"  # no answer was served: all models failed, or the client left
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
@@ -292,6 +308,8 @@ class Decision(msgspec.Struct, frozen=True):
     would_escalate: bool = False  # a higher tier would have been asked, had there been one
     deferrals: tuple[str, ...] = ()  # a word for each hand-up: unprobed, low_confidence, invalid, failed, ...
     note: str = ""
+    certificate_id: str | None = None  # of the certificate that was asked for, in force or not
+    out_reason: OutReason | None = None  # why the request stands outside it; None with an id: it stands inside
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -333,6 +351,30 @@ class Entry(msgspec.Struct, frozen=True):
     deferrals: tuple[str, ...]
     config_digest: str = ""
     error_code: str | None = None
+    certificate_id: str | None = None  # of the certificate that was asked for, in force or not
+    in_certificate: bool = False  # the certificate's promise covers this request
+    out_reason: OutReason | None = None  # why not, where a promise was asked for
+
+
+class Grade(msgspec.Struct, frozen=True):
+    """A score that someone or something gave to one model's answer to one query."""
+
+    query_id: str  # a request's id, or the query_id of an outcome file
+    model: str
+    score: float  # 0..1
+    grader: str  # checker:NAME, judge:MODEL@DIGEST or person:NAME
+    sample_prob: float = 1.0  # with which probability this query was chosen to be graded, known beforehand
+    blind: bool = True  # the grader did not see which model it was
+    at_us: int = 0  # UTC microseconds since 1970
+
+
+class Feedback(msgspec.Struct, frozen=True):
+    """What a caller says of an answer it got. Whoever answers has selected themselves: shown, never tested."""
+
+    request_id: str
+    value: float  # 0 (bad) to 1 (good)
+    key_id: str | None
+    at_us: int
 
 
 class Intent(msgspec.Struct, frozen=True):

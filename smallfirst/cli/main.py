@@ -28,6 +28,8 @@ VERBS = {
     "models": ("smallfirst.cli.models_cmd:models", "List models and presets; fetch weights."),
     "config": ("smallfirst.cli.config_cmd:config", "Check, explain and start a configuration file."),
     "router": ("smallfirst.cli.router_cmd:router", "Train and inspect the classifier."),
+    "outcomes": ("smallfirst.cli.outcomes_cmd:outcomes", "Check files of outcomes; make them from recorded traffic."),
+    "grade": ("smallfirst.cli.grade_cmd:grade", "Score answers: by checkers, by a judge model, or by you, blind."),
     "recorded": ("smallfirst.cli.recorded_cmd:recorded", "Serve what models answered in recorded data."),
 }
 
