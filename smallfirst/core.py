@@ -351,6 +351,7 @@ class Entry(msgspec.Struct, frozen=True):
     deferrals: tuple[str, ...]
     config_digest: str = ""
     error_code: str | None = None
+    class_why: tuple[str, ...] = ()  # who demanded the data class, and the categories that were found; never the data
     certificate_id: str | None = None  # of the certificate that was asked for, in force or not
     in_certificate: bool = False  # the certificate's promise covers this request
     out_reason: OutReason | None = None  # why not, where a promise was asked for

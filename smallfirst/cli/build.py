@@ -40,6 +40,7 @@ from smallfirst.models.settings import ModelSettings
 from smallfirst.models.weights import place
 from smallfirst.policy.build import build_policy
 from smallfirst.policy.build import default_settings as default_policy
+from smallfirst.privacy.build import build_guard
 from smallfirst.privacy.classes import parse_class
 from smallfirst.privacy.rules import Rules
 from smallfirst.store.database import open_any
@@ -71,6 +72,7 @@ class App:
         )
         self.sender = sender or HttpSender()
         self.classifier = Classifier.from_bytes(shipped_weights())
+        self.guard = build_guard(settings.privacy)
         self.metrics = Metrics()
         tiers = self.catalogue.tiers
         policies = {"auto": default_policy(tiers), **settings.policies}
@@ -82,7 +84,7 @@ class App:
             prior=settings.router.prior if settings.router.unprobed == "trust" else None,
             policies={name: build_policy(name, policy, tiers) for name, policy in policies.items()},
             default_policy=settings.default_policy,
-            default_class=parse_class(settings.privacy.default_class),
+            guard=self.guard,
             intent_from=parse_class(settings.ledger.intent_from),
             sender=self.sender,
             ledger=self.ledger,
@@ -95,6 +97,7 @@ class App:
     async def start(self) -> None:
         """Start the embedded models; they load while the gateway already serves."""
         await self.accounts.start()
+        self.guard.warm()
         for runtime in self.runtimes:
             await runtime.start()
 
@@ -102,6 +105,7 @@ class App:
         """Stop what was started and write what the ledger still holds."""
         await asyncio.gather(*(runtime.stop() for runtime in self.runtimes))
         await self.sender.close()
+        self.guard.close()
         await self.accounts.stop()
         await asyncio.to_thread(self.ledger.close)
 

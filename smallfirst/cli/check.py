@@ -21,6 +21,7 @@ from smallfirst.config.nearest import hint
 from smallfirst.core import DataClass
 from smallfirst.errors import ConfigError
 from smallfirst.policy.build import build_policy
+from smallfirst.privacy.build import detection_problems
 from smallfirst.privacy.classes import NAMES, parse_class
 from smallfirst.privacy.rules import Rules, rule_problems
 
@@ -138,7 +139,11 @@ def _names(settings: Settings) -> Iterator[Finding]:
 
 
 def _privacy(settings: Settings) -> Iterator[Finding]:
-    problems = [*rule_problems(settings.privacy), *key_problems(settings.keys, settings.teams)]
+    problems = [
+        *rule_problems(settings.privacy),
+        *detection_problems(settings.privacy),
+        *key_problems(settings.keys, settings.teams),
+    ]
     yield from (fault(path, words) for path, words in problems)
     if problems or not settings.models:
         return

@@ -12,14 +12,12 @@ SECTIONS = frozenset(
         ("policies", "*", "certificate"),
         ("policies", "*", "hedge"),
         ("policies", "*", "on_alarm"),
-        ("privacy", "on_detector_error"),
     }
 )
 
 VALUES = frozenset(
     {
         ("policies", "*", "kind", "certified"),
-        ("privacy", "rules", "*", "do", "redact"),
         ("baseline", "output_tokens", "from_shadows"),
         ("ledger", "content", "encrypted"),
     }

@@ -10,9 +10,10 @@ import time
 import msgspec
 
 from smallfirst.accounts.keys import Key
-from smallfirst.core import Attempt, DataClass, Decision, Entry, Outcome, Query, Reason, Score, Status, Usage
+from smallfirst.core import Attempt, Decision, Entry, Outcome, Query, Reason, Score, Status, Usage
 from smallfirst.errors import BadRequest, LimitReached, Overloaded, RequestError, UpstreamFailed
 from smallfirst.models.catalogue import Catalogue
+from smallfirst.privacy.guard import Assessed
 
 CLIENT_CLOSED = 499
 """nginx's status for a client that left before its answer."""
@@ -30,7 +31,7 @@ class Books:
         query: Query,
         key: Key | None,
         policy: str,
-        data_class: DataClass,
+        assessed: Assessed,
         score: Score | None,
         decision: Decision | None,
         served: Attempt | None,
@@ -51,7 +52,8 @@ class Books:
             key_id=key.name if key else None,
             tags=_tags(query, key),
             session=query.dials.session,
-            data_class=data_class,
+            data_class=assessed.data_class,
+            class_why=assessed.why,
             kind=score.kind if score else "other",
             complexity=score.complexity if score else 0.0,
             reason=reason,

@@ -27,6 +27,7 @@ from smallfirst.models.catalogue import Catalogue
 from smallfirst.models.sender import Sender
 from smallfirst.policy.fixed import Fixed
 from smallfirst.policy.protocol import Facts, Policy
+from smallfirst.privacy.guard import Assessed, Guard
 from smallfirst.verify.judge import make_judge
 
 USUAL_ANSWER = 512
@@ -61,7 +62,7 @@ class Engine:
         prior: float | None = None,
         policies: Mapping[str, Policy],
         default_policy: str,
-        default_class: DataClass,
+        guard: Guard,
         intent_from: DataClass,
         sender: Sender,
         ledger: Ledger,
@@ -73,7 +74,7 @@ class Engine:
         self.probes, self.prior = probes, prior
         self.policies = {**{name: Fixed(name, name) for name in catalogue.models}, **policies}
         self.policies["auto"] = policies[default_policy]
-        self.default_class, self.intent_from = default_class, intent_from
+        self.guard, self.intent_from = guard, intent_from
         self.sender, self.ledger, self.balancer = sender, ledger, Balancer()
         self.books = Books(catalogue, config_digest)
         self.accounts = accounts
@@ -104,11 +105,7 @@ class Exchange:
 
     def __init__(self, engine: Engine, query: Query, key: Key | None) -> None:
         self.engine, self.query, self.key = engine, query, key
-        self.data_class = max(
-            query.dials.data_class or DataClass.public,
-            (key and key.min_class) or DataClass.public,
-            engine.default_class,
-        )
+        self.assessed = Assessed(engine.guard.default_class, ("default",))
         self.score: Score | None = None
         self.policy = ""
         self.flight: Flight | None = None
@@ -121,7 +118,8 @@ class Exchange:
         engine, query = self.engine, self.query
         try:
             policy = self._policy()  # 1. who plans: `auto`, a policy, or a model by name
-            tiers, permit = engine.admission.admit(query, self.key, self.data_class)  # 2. privacy: who may see it
+            data_class = await self._assess()  # 2. privacy: what it holds, and who may see it
+            tiers, permit = engine.admission.admit(query, self.key, data_class)
             sender = engine.sender if self.key is None or not self.key.metered else await self._pays(self.key)
             score = self.score = engine.score(query)  # 3. classify: how hard, what kind, who would be right
             await self._commit_intent(tiers, permit)  # 4. ledger: above `internal`, write down first what will leave
@@ -146,6 +144,22 @@ class Exchange:
         self._gone = cause
         if self.flight is not None:
             self.flight.gone(cause)
+
+    @property
+    def data_class(self) -> DataClass:
+        return self.assessed.data_class
+
+    async def _assess(self) -> DataClass:
+        """privacy: the highest of what the caller declares, the key demands, the session had and the text holds."""
+        dials, key = self.query.dials, self.key
+        self.assessed = await self.engine.guard.assess(
+            self.query.fields,
+            declared=dials.data_class,
+            key=key.name if key else None,
+            key_class=key.min_class if key else None,
+            session=dials.session,
+        )
+        return self.assessed.data_class
 
     async def _pays(self, key: Key) -> Sender:
         """accounts: take the request from the key's limits; a sender that pays for each call from its budgets."""
@@ -206,7 +220,7 @@ class Exchange:
             if served is None or (not served.outcome.ok and not served.released):
                 error = failure(decision, attempts)
         entry = self.engine.books.entry(
-            query=self.query, key=self.key, policy=self.policy, data_class=self.data_class, score=self.score,
+            query=self.query, key=self.key, policy=self.policy, assessed=self.assessed, score=self.score,
             decision=decision, served=served, attempts=attempts, error=error,
             latency_us=time.monotonic_ns() // 1000 - self._began_us, waiting_us=flight.waiting_us if flight else 0,
         )  # fmt: skip

@@ -62,6 +62,7 @@ def debug(answer: Answer) -> Headers:
         (b"x-smallfirst-debug-deferrals", ",".join(entry.deferrals).encode()),
         (b"x-smallfirst-debug-kind", entry.kind.encode()),
         (b"x-smallfirst-debug-data-class", entry.data_class.name.encode()),
+        (b"x-smallfirst-debug-class-why", ",".join(entry.class_why).encode("ascii", "replace")),
         (b"x-smallfirst-debug-baseline-method", entry.baseline_method.encode("ascii", "replace")),
     ]
     if decision is not None and decision.verdict is not None:

@@ -6,7 +6,7 @@ percentage done.
 
 Knows the three block formats that it reads and writes. Does not know the container (gguf_file.py), where files come
 from, or which quantisation is best (weights.py does).
-Source of the formats: https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h (block_q4_0, block_q4_1, block_q8_0)
+Source of the formats: https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h (block_q4_0, _q4_1, _q8_0)
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smallfirst.models.gguf_file import Header, padded, placed, read_header, write_header
+
+Weights = NDArray[np.float32]
 
 BLOCK = 32
 """Weights in a block."""
@@ -69,7 +71,7 @@ def requantise(source: Path, target: Path, name: str) -> None:
     partial.replace(target)
 
 
-def dequantise(blocks: bytes | memoryview) -> NDArray[np.float32]:
+def dequantise(blocks: bytes | memoryview) -> Weights:
     """(blocks, 32) weights of Q4_1: scale and minimum as float16, then 32 four-bit numbers, low halves first."""
     raw = np.frombuffer(blocks, np.uint8).reshape(-1, BYTES[Q4_1])
     ends = raw[:, :4].copy().view(np.float16).astype(np.float32)
@@ -77,26 +79,26 @@ def dequantise(blocks: bytes | memoryview) -> NDArray[np.float32]:
     return steps * ends[:, :1] + ends[:, 1:]
 
 
-def quantise(weights: NDArray[np.float32], kind: int) -> bytes:
+def quantise(weights: Weights, kind: int) -> bytes:
     """(blocks, 32) weights as Q8_0 (scale, 32 signed bytes) or Q4_0 (scale, 32 four-bit numbers around 8)."""
     if kind == Q8_0:
-        scale = np.abs(weights).max(axis=1, keepdims=True) / 127
-        body = _away_from_zero(weights * _inverse(scale)).astype(np.int8).view(np.uint8)
+        scale: Weights = np.abs(weights).max(axis=1, keepdims=True) / np.float32(127)
+        body: NDArray[np.uint8] = _away_from_zero(weights * _inverse(scale)).astype(np.int8).view(np.uint8)
     else:
         furthest = np.take_along_axis(weights, np.abs(weights).argmax(axis=1)[:, None], axis=1)
-        scale = furthest / -8
-        steps = np.clip(np.trunc(weights * _inverse(scale) + 8.5), 0, 15).astype(np.uint8)
-        body = steps[:, : BLOCK // 2] | steps[:, BLOCK // 2 :] << 4
+        scale = furthest / np.float32(-8)
+        steps: NDArray[np.uint8] = np.clip(np.trunc(weights * _inverse(scale) + 8.5), 0, 15).astype(np.uint8)
+        body = steps[:, : BLOCK // 2] | steps[:, BLOCK // 2 :] << np.uint8(4)
     return np.concatenate([scale.astype(np.float16).view(np.uint8), body], axis=1).tobytes()
 
 
-def _inverse(scale: NDArray[np.float32]) -> NDArray[np.float32]:
+def _inverse(scale: Weights) -> Weights:
     return np.divide(1, scale, out=np.zeros_like(scale), where=scale != 0)
 
 
-def _away_from_zero(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def _away_from_zero(values: Weights) -> Weights:
     """Round half away from zero, as C does; numpy rounds half to even."""
-    rounded: NDArray[np.float32] = np.sign(values) * np.floor(np.abs(values) + 0.5)
+    rounded: Weights = np.sign(values) * np.floor(np.abs(values) + 0.5)
     return rounded
 
 

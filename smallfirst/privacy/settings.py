@@ -25,8 +25,24 @@ class RuleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     do: Literal["allow", "deny"]  # a deny wins over every allow
 
 
+class RecogniserSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Personal data of your own kind: give one of `pattern`, `words`, `file` and `entry_point`."""
+
+    category: str  # what it is called in headers, the audit trail and `privacy.categories`
+    pattern: str | None = None  # a regular expression; of one with a group, the group
+    words: tuple[str, ...] = ()  # whole words or phrases, in any case
+    file: str | None = None  # a word list, one a line
+    entry_point: str | None = None  # a Python entry point of the group smallfirst.recognisers
+
+
 class PrivacySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """No rules at all: `public` and `internal` may go anywhere, everything above only to device and premises."""
 
     rules: tuple[RuleSettings, ...] | None = None  # no match: deny; several: the strictest
     default_class: str = "internal"  # of a query whose caller declares none
+    detect: bool = True  # look for personal data in every message, tool call and tool result
+    matters: bool | None = None  # the trained classifier of private matters; default: on as soon as there are rules
+    categories: dict[str, str] = {}  # category of finding -> a data class, or off
+    recognisers: tuple[RecogniserSettings, ...] = ()  # your own patterns, word lists and entry points
+    presidio: bool = False  # names and addresses by Presidio (the extra `presidio`); slow
+    on_detector_error: Literal["deny", "ignore"] = "deny"  # when a recogniser raises
