@@ -220,6 +220,7 @@ class Query(msgspec.Struct, frozen=True):
     key_id: str | None = None
     response_schema: Schema | None = None  # from response_format json_schema
     tools: tuple[Schema, ...] = ()  # each function's parameters
+    redacted: bool = False  # its fields hold placeholders for what was found in them
 
 
 class Edit(msgspec.Struct, frozen=True):
@@ -235,6 +236,7 @@ class Permit(msgspec.Struct, frozen=True):
     data_class: DataClass
     replicas: frozenset[tuple[str, str]]  # (model, provider)
     rule: str  # which rules spoke, for the audit trail
+    redact: frozenset[tuple[str, str]] = frozenset()  # those of `replicas` that may see only a redacted query
 
 
 class ToolCall(msgspec.Struct, frozen=True, gc=False):

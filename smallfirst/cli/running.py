@@ -16,6 +16,7 @@ import uvicorn
 from smallfirst.cli.build import App
 from smallfirst.errors import SetupError
 from smallfirst.gateway.settings import ServerSettings
+from smallfirst.models.offline import is_offline
 
 BACKLOG = 2048
 STARTS_WITHIN_S = 30.0
@@ -50,10 +51,10 @@ def listen_admin(app: App) -> list[socket.socket]:
 
 
 def make_server(app: App, settings: ServerSettings) -> uvicorn.Server:
-    """uvicorn on uvloop and httptools around the gateway."""
+    """uvicorn on uvloop and httptools around the gateway; offline on asyncio's own loop, whose sockets are watched."""
     config = uvicorn.Config(
         app.gateway,
-        loop="uvloop",
+        loop="asyncio" if is_offline() else "uvloop",
         http="httptools",
         ws="none",
         lifespan="on",

@@ -16,6 +16,8 @@ import msgspec
 from smallfirst.core import Model, Outcome, Permit, Query, Replica, Status, Usage
 from smallfirst.models.sender import AnswerStream, Call, Sender
 from smallfirst.policy.protocol import Start
+from smallfirst.privacy.redaction import Redaction
+from smallfirst.privacy.restoring import RestoringStream
 
 TRY_AGAIN = frozenset((Status.rate_limited, Status.unavailable, Status.broken))
 """Faults that another replica, or a moment's patience, may mend. Not a time-out: the caller has waited enough."""
@@ -75,10 +77,16 @@ class Caller:
     """Makes the calls that a policy asks for, for one query: the driver's performer."""
 
     def __init__(
-        self, sender: Sender, balancer: Balancer, models: Mapping[str, Model], query: Query, permit: Permit
+        self,
+        sender: Sender,
+        balancer: Balancer,
+        models: Mapping[str, Model],
+        query: Query,
+        permit: Permit,
+        redaction: Redaction | None = None,
     ) -> None:
         self._sender, self._balancer, self._models = sender, balancer, models
-        self._query, self._permit = query, permit
+        self._query, self._permit, self._redaction = query, permit, redaction
 
     async def ask(self, start: Start) -> Outcome:
         """Try each permitted replica until one answers. Never raises for an upstream's fault."""
@@ -91,6 +99,8 @@ class Caller:
             self._balancer.enter(model, replica)
             try:
                 outcome = await self._sender.ask(self._call(model, replica, start), self._permit)
+                if (redaction := self._redacts(model, replica)) is not None:
+                    outcome = redaction.outcome(outcome)
             finally:
                 self._balancer.leave(model, replica)
             if not await _again(outcome, tries, len(replicas)):
@@ -105,6 +115,8 @@ class Caller:
             replica = replicas[tries % len(replicas)]
             tries += 1
             stream = self._sender.stream(self._call(model, replica, start), self._permit)
+            if (redaction := self._redacts(model, replica)) is not None:
+                stream = RestoringStream(stream, redaction)
             self._balancer.enter(model, replica)
             first: bytes | None = None
             blocks = aiter(stream)
@@ -136,7 +148,15 @@ class Caller:
 
     def _call(self, model: Model, replica: Replica, start: Start) -> Call:
         wanted = start.signals and model.abilities.logprobs and not self._query.needs.logprobs
-        return Call(model, replica, self._query, start.edit, wanted, model.timeout_s)
+        redaction = self._redacts(model, replica)
+        if redaction is None:
+            return Call(model, replica, self._query, start.edit, wanted, model.timeout_s)
+        query, edit = redaction.query(self._query), redaction.edit(start.edit)
+        return Call(model, replica, query, edit, wanted, model.timeout_s)
+
+    def _redacts(self, model: Model, replica: Replica) -> Redaction | None:
+        """The request's placeholders, where this replica may see only them."""
+        return self._redaction if (model.name, replica.provider) in self._permit.redact else None
 
 
 async def _again(outcome: Outcome, tries: int, replicas: int) -> bool:

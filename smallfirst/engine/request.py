@@ -28,6 +28,8 @@ from smallfirst.models.sender import Sender
 from smallfirst.policy.fixed import Fixed
 from smallfirst.policy.protocol import Facts, Policy
 from smallfirst.privacy.guard import Assessed, Guard
+from smallfirst.privacy.redaction import Redaction
+from smallfirst.privacy.rules import unredacted
 from smallfirst.verify.judge import make_judge
 
 USUAL_ANSWER = 512
@@ -106,6 +108,7 @@ class Exchange:
     def __init__(self, engine: Engine, query: Query, key: Key | None) -> None:
         self.engine, self.query, self.key = engine, query, key
         self.assessed = Assessed(engine.guard.default_class, ("default",))
+        self.redaction: Redaction | None = None
         self.score: Score | None = None
         self.policy = ""
         self.flight: Flight | None = None
@@ -118,12 +121,12 @@ class Exchange:
         engine, query = self.engine, self.query
         try:
             policy = self._policy()  # 1. who plans: `auto`, a policy, or a model by name
-            data_class = await self._assess()  # 2. privacy: what it holds, and who may see it
-            tiers, permit = engine.admission.admit(query, self.key, data_class)
+            permit = await self._permit()  # 2. privacy: what it holds, and who may see it
+            tiers = engine.admission.admit(query, self.key, permit)
             sender = engine.sender if self.key is None or not self.key.metered else await self._pays(self.key)
             score = self.score = engine.score(query)  # 3. classify: how hard, what kind, who would be right
             await self._commit_intent(tiers, permit)  # 4. ledger: above `internal`, write down first what will leave
-            caller = Caller(sender, engine.balancer, engine.catalogue.models, query, permit)
+            caller = Caller(sender, engine.balancer, engine.catalogue.models, query, permit, self.redaction)
             self.flight = Flight(caller, listener)
             if self._gone:
                 self.flight.gone(self._gone)
@@ -148,6 +151,15 @@ class Exchange:
     @property
     def data_class(self) -> DataClass:
         return self.assessed.data_class
+
+    async def _permit(self) -> Permit:
+        """privacy: who may see a query of this class from this caller; whom it reaches redacted, only if it can be."""
+        permit = self.engine.admission.permit(self.query, self.key, await self._assess())
+        if permit.redact:
+            self.redaction = await self.engine.guard.redact(self.query.fields, self.assessed)
+            if self.redaction is None:
+                return unredacted(permit)
+        return permit
 
     async def _assess(self) -> DataClass:
         """privacy: the highest of what the caller declares, the key demands, the session had and the text holds."""

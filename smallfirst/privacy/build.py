@@ -30,7 +30,12 @@ def build_guard(settings: PrivacySettings) -> Guard:
     """Raises ConfigError for a recogniser that can't be built, SetupError for an extra that is not installed."""
     detector = build_detector(settings) if settings.detect else None
     inspector = None if detector is None else Inspector(detector)
-    return Guard(parse_class(settings.default_class), inspector, on_error=settings.on_detector_error)
+    return Guard(
+        parse_class(settings.default_class),
+        inspector,
+        on_error=settings.on_detector_error,
+        unlocated=settings.unlocated,
+    )
 
 
 def build_detector(settings: PrivacySettings) -> Detector:
@@ -43,4 +48,4 @@ def build_detector(settings: PrivacySettings) -> Detector:
 
 def reads_matters(settings: PrivacySettings) -> bool:
     """Whether the trained classifier is used: as the config says, else as soon as somebody has written rules."""
-    return settings.rules is not None if settings.matters is None else settings.matters
+    return bool(settings.rules is not None or settings.preset) if settings.matters is None else settings.matters

@@ -14,9 +14,10 @@ import msgspec
 
 from smallfirst.core import DataClass
 from smallfirst.errors import Forbidden
-from smallfirst.privacy.categories import NOTHING, Found
+from smallfirst.privacy.categories import IDENTIFYING, NOTHING, Found
 from smallfirst.privacy.floors import Floors
 from smallfirst.privacy.inspector import Inspector
+from smallfirst.privacy.redaction import REDACTED_FROM, Redaction
 
 _FAILED = "personal data could not be looked for in this request, so it was not sent (privacy.on_detector_error)"
 
@@ -41,9 +42,11 @@ class Guard:
         inspector: Inspector | None = None,
         *,
         on_error: Literal["deny", "ignore"] = "deny",
+        unlocated: Literal["deny", "send"] = "deny",
     ) -> None:
-        """`inspector` None: go by what parties say."""
+        """`inspector` None: go by what parties say. `unlocated`: see `redact`."""
         self.default_class, self.inspector, self._on_error = default_class, inspector, on_error
+        self._unlocated = unlocated
         self._floors = Floors()
         self._usual = Assessed(default_class, ("default",))
 
@@ -66,6 +69,23 @@ class Guard:
         if found.failed and self._on_error == "deny":
             raise Forbidden(_FAILED, code="detector_failed")
         return self._decide(found, declared, key, key_class, session)
+
+    async def redact(self, fields: Mapping[str, msgspec.Raw], assessed: Assessed) -> Redaction | None:
+        """Placeholders for what was found, or None where they would not be enough.
+
+        They are enough when what was replaced is what made the query as sensitive as it is, and nothing is found
+        afterwards. With `unlocated: send` it is enough that no identifier is found afterwards.
+        """
+        if self.inspector is None:
+            return None
+        redaction = await self.inspector.redact(fields)
+        if redaction is None:
+            return None
+        left = redaction.leaves()
+        if self._unlocated == "send":
+            return None if left.failed or set(left.categories) & IDENTIFYING - {"private_matter"} else redaction
+        explained = redaction.highest >= assessed.data_class
+        return redaction if explained and left.data_class < REDACTED_FROM and not left.failed else None
 
     def _decide(
         self,

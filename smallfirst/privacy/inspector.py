@@ -17,14 +17,8 @@ import msgspec
 
 from smallfirst.privacy.categories import NOTHING, Found
 from smallfirst.privacy.detector import Detector
-
-UNHEARD = frozenset(
-    (
-        "model", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens", "temperature", "top_p", "seed",
-        "logprobs", "top_logprobs", "presence_penalty", "frequency_penalty", "parallel_tool_calls", "logit_bias",
-    )
-)  # fmt: skip
-"""Fields that hold no words."""
+from smallfirst.privacy.fields import UNHEARD, texts_in
+from smallfirst.privacy.redaction import Redaction
 
 MOST_REMEMBERED = 65_536
 ALOUD = 4_000
@@ -72,6 +66,17 @@ class Inspector:
         found = await asyncio.get_running_loop().run_in_executor(self._pool, self._look_all, fresh)
         return _together(found) if found else NOTHING
 
+    async def redact(self, fields: Mapping[str, msgspec.Raw]) -> Redaction | None:
+        """The fields with placeholders; None where a recogniser raises. Long ones are read in the thread."""
+        loop, size = asyncio.get_running_loop(), sum(len(memoryview(raw)) for raw in fields.values())
+        try:
+            if size > ALOUD:
+                return await loop.run_in_executor(self._pool, Redaction, self._detector, fields)
+            return Redaction(self._detector, fields)
+        except Exception:  # noqa: BLE001 - as in _look
+            self.failures += 1
+            return None
+
     def warm(self) -> None:
         self._pool.submit(self._detector.warm)
 
@@ -104,30 +109,6 @@ def _parts(fields: Mapping[str, msgspec.Raw]) -> Iterator[msgspec.Raw]:
             yield from _listed.decode(raw)
         elif name not in UNHEARD and bytes(memoryview(raw)[:64]).lstrip()[:1] in (b'"', b"[", b"{"):
             yield raw
-
-
-_STRUCTURAL = frozenset(
-    ("role", "type", "content", "text", "image_url", "url", "detail", "function", "name", "arguments")
-)
-"""Names of fields that say nothing by themselves."""
-
-
-def texts_in(value: object) -> Iterator[str]:
-    """Every string of a JSON value, the names of its fields included; numbers as they are written."""
-    stack = [value]
-    while stack:
-        one = stack.pop()
-        if type(one) is str:
-            yield one
-        elif type(one) is dict:
-            for name, inner in reversed(one.items()):
-                stack.append(inner)
-                if name not in _STRUCTURAL:
-                    stack.append(name)
-        elif type(one) is list:
-            stack.extend(reversed(one))
-        elif type(one) is int and one > 999_999:
-            yield str(one)
 
 
 def _together(found: Sequence[Found]) -> Found:

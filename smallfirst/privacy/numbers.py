@@ -83,27 +83,30 @@ _GROUPS = (2, 3, 4, 5, 6, 7)
 
 def _in_run(text: str, start: int, end: int, *, phones: Sequence[int], around: str) -> Iterator[Finding]:
     written = text[start:end]
-    if written.isdecimal():
-        if end - start >= LEAST and (category := numeric(written, written, around)):
-            yield Finding(category, start, end)
-        elif phone := _phone(text, start, end, phones=phones):
-            yield Finding("phone", *phone)
-        return
     if _DECIMAL.fullmatch(written):
         return
     whole = "".join(filter(str.isdecimal, written))
     if LEAST <= len(whole) <= 19 and (category := numeric(written, whole, around)):
         yield Finding(category, start, end)
-        return
+    elif len(whole) == len(written):
+        if phone := _phone(text, start, end, phones=phones):
+            yield Finding("phone", *phone)
+    else:
+        yield from _in_groups(text, start, written, whole, phones=phones, around=around)
+
+
+def _in_groups(
+    text: str, start: int, written: str, whole: str, *, phones: Sequence[int], around: str
+) -> Iterator[Finding]:
+    """Identifiers that some of the run's groups make up; what is left between them may be a phone number."""
     groups = [match.span() for match in _GROUP.finditer(written)]
     sizes = bytes([b - a for a, b in groups])
     begins = [0, *accumulate(sizes)]
     at = rest = 0
     while at < len(groups):
-        if sizes[at] < LEAST and sizes[at : at + 2] not in _STARTS:
-            at += 1
-            continue
-        found = _window(written, whole, groups, sizes, begins, at, around)
+        found = None
+        if sizes[at] >= LEAST or sizes[at : at + 2] in _STARTS:
+            found = _window(written, whole, groups, sizes, begins, at, around)
         if found is None:
             at += 1
             continue
@@ -112,7 +115,7 @@ def _in_run(text: str, start: int, end: int, *, phones: Sequence[int], around: s
             yield Finding("phone", *phone)
         yield Finding(category, start + groups[at][0], start + groups[last][1])
         at = rest = last + 1
-    if rest < len(groups) and (phone := _phone(text, start + groups[rest][0], end, phones=phones)):
+    if rest < len(groups) and (phone := _phone(text, start + groups[rest][0], start + len(written), phones=phones)):
         yield Finding("phone", *phone)
 
 

@@ -91,14 +91,19 @@ def test_it_is_left_alone(text):
     assert found(text) == {}
 
 
+def wide(text, zero):
+    """The digits of `text` as another script writes them."""
+    return "".join(chr(zero + int(char)) if char.isdigit() else char for char in text)
+
+
 @pytest.mark.parametrize("hidden", [
-    "card ４１１１ １１１１ １１１１ １１１１",  # full-width digits
+    "card " + wide("4111 1111 1111 1111", 0xFF10),  # full-width digits
     "card ٤١١١١١١١١١١١١١١١",  # Arabic-Indic digits
     "card 4111\u200b1111\u200b1111\u200b1111",  # zero-width spaces
     "card 4111\u20111111\u20111111\u20111111",  # non-breaking hyphens
     "card 4111\u00a01111\u00a01111\u00a01111",  # no-break spaces
     "card 4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1",
-    "card 𝟒𝟏𝟏𝟏𝟏𝟏𝟏𝟏𝟏𝟏𝟏𝟏𝟏𝟏𝟏𝟏",  # mathematical bold
+    "card " + wide("4111111111111111", 0x1D7CE),  # mathematical bold
     "card \\u0034\\u0031\\u0031\\u0031111111111111",  # JSON inside JSON
     "card " + base64.b64encode(b"please charge 4111 1111 1111 1111").decode(),
     "data:text/plain;base64," + base64.b64encode(b"please charge 4111 1111 1111 1111").decode(),
@@ -129,8 +134,10 @@ def test_no_text_breaks_it_and_every_place_is_inside(text):
         assert not one.located or 0 <= one.start < one.end <= len(text)
 
 
-HOSTILE = ("1 ", "12 34 56 ", "0-", "a", "@", "a@a.", "1.1.1.", "ab:cd:", "(0", "my cancer ", "born ", "password: a1B2c3 ",
-           "4111 1111 1111 1112 ", "1 a b c d street ", "\u200b1", "aGVsbG8gd29ybGQgaGVsbG8gd29ybGQ= ", "eyJ", "ul. a ")  # fmt: skip
+HOSTILE = (
+    "1 ", "12 34 56 ", "0-", "a", "@", "a@a.", "1.1.1.", "ab:cd:", "(0", "my cancer ", "born ", "password: a1B2c3 ",
+    "4111 1111 1111 1112 ", "1 a b c d street ", "\u200b1", "aGVsbG8gd29ybGQgaGVsbG8gd29ybGQ= ", "eyJ", "ul. a ",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("unit", HOSTILE)
