@@ -353,6 +353,9 @@ class Entry(msgspec.Struct, frozen=True):
     deferrals: tuple[str, ...]
     config_digest: str = ""
     error_code: str | None = None
+    reached: tuple[
+        tuple[str, str, str, bool], ...
+    ] = ()  # (model, provider, location, redacted) of every try of every call
     class_why: tuple[str, ...] = ()  # who demanded the data class, and the categories that were found; never the data
     certificate_id: str | None = None  # of the certificate that was asked for, in force or not
     in_certificate: bool = False  # the certificate's promise covers this request
@@ -389,3 +392,5 @@ class Intent(msgspec.Struct, frozen=True):
     models: tuple[str, ...]
     locations: tuple[str, ...]
     rule: str
+    content: str = ""  # salted digest of the query, in hex
+    salt: bytes = b""  # kept apart from the chain, so that it can be destroyed

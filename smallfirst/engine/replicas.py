@@ -87,6 +87,7 @@ class Caller:
     ) -> None:
         self._sender, self._balancer, self._models = sender, balancer, models
         self._query, self._permit, self._redaction = query, permit, redaction
+        self.reached: list[tuple[str, str, str, bool]] = []  # (model, provider, location, redacted) of every try
 
     async def ask(self, start: Start) -> Outcome:
         """Try each permitted replica until one answers. Never raises for an upstream's fault."""
@@ -147,8 +148,9 @@ class Caller:
         )
 
     def _call(self, model: Model, replica: Replica, start: Start) -> Call:
-        wanted = start.signals and model.abilities.logprobs and not self._query.needs.logprobs
         redaction = self._redacts(model, replica)
+        self.reached.append((model.name, replica.provider, replica.location, redaction is not None))
+        wanted = start.signals and model.abilities.logprobs and not self._query.needs.logprobs
         if redaction is None:
             return Call(model, replica, self._query, start.edit, wanted, model.timeout_s)
         query, edit = redaction.query(self._query), redaction.edit(start.edit)

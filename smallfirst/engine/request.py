@@ -22,6 +22,7 @@ from smallfirst.engine.bookkeeping import Books, failure
 from smallfirst.engine.driver import Flight, Listener
 from smallfirst.engine.replicas import Balancer, Caller
 from smallfirst.errors import LedgerError, NotFound, Overloaded, RequestError
+from smallfirst.ledger.chain import salted
 from smallfirst.ledger.writer import Ledger
 from smallfirst.models.catalogue import Catalogue
 from smallfirst.models.sender import Sender
@@ -112,6 +113,7 @@ class Exchange:
         self.score: Score | None = None
         self.policy = ""
         self.flight: Flight | None = None
+        self.caller: Caller | None = None
         self.tab: Tab | None = None  # what is taken from the limits of the key, where it has any
         self._began_us = time.monotonic_ns() // 1000
         self._gone = ""
@@ -126,7 +128,9 @@ class Exchange:
             sender = engine.sender if self.key is None or not self.key.metered else await self._pays(self.key)
             score = self.score = engine.score(query)  # 3. classify: how hard, what kind, who would be right
             await self._commit_intent(tiers, permit)  # 4. ledger: above `internal`, write down first what will leave
-            caller = Caller(sender, engine.balancer, engine.catalogue.models, query, permit, self.redaction)
+            caller = self.caller = Caller(
+                sender, engine.balancer, engine.catalogue.models, query, permit, self.redaction
+            )
             self.flight = Flight(caller, listener)
             if self._gone:
                 self.flight.gone(self._gone)
@@ -219,10 +223,13 @@ class Exchange:
         if self.data_class < self.engine.intent_from:
             return
         models = tuple(name for tier in tiers for name in tier.models)
-        replicas = (r for name in models for r in self.engine.catalogue.models[name].replicas)
+        all_models = self.engine.catalogue.models
+        replicas = (r for name in models for r in all_models[name].replicas if (name, r.provider) in permit.replicas)
         locations = tuple(sorted({r.location for r in replicas}))
+        content, salt = salted([bytes(raw) for raw in self.query.fields.values()])
         now = time.time_ns() // 1000
-        await self.engine.ledger.intent(Intent(self.query.id, now, self.data_class, models, locations, permit.rule))
+        intent = Intent(self.query.id, now, self.data_class, models, locations, permit.rule, content, salt)
+        await self.engine.ledger.intent(intent)
 
     def _finish(self, decision: Decision | None, error: RequestError | None) -> Answer:
         flight, served = self.flight, None
@@ -233,6 +240,7 @@ class Exchange:
                 error = failure(decision, attempts)
         entry = self.engine.books.entry(
             query=self.query, key=self.key, policy=self.policy, assessed=self.assessed, score=self.score,
+            reached=tuple(self.caller.reached) if self.caller else (),
             decision=decision, served=served, attempts=attempts, error=error,
             latency_us=time.monotonic_ns() // 1000 - self._began_us, waiting_us=flight.waiting_us if flight else 0,
         )  # fmt: skip

@@ -52,9 +52,7 @@ class RecogniserSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 class PrivacySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """No rules at all: `public` and `internal` may go anywhere, everything above only to device and premises."""
 
-    preset: Literal["hipaa-like", "gdpr-like", "sox-like"] | None = (
-        None  # rules to start from; docs/privacy.md lists them
-    )
+    preset: Literal["hipaa-like", "gdpr-like", "sox-like"] | None = None  # rules to start from: docs/privacy.md
     rules: tuple[RuleSettings, ...] | None = None  # no match: deny; several: the strictest; beside the preset's
     default_class: str = "internal"  # of a query whose caller declares none
     detect: bool = True  # look for personal data in every message, tool call and tool result

@@ -35,13 +35,13 @@ def shown(made):
 def test_the_same_thing_has_the_same_placeholder_everywhere():
     made = redaction([
         {"role": "system", "content": f"The customer is {MAIL}."},
-        {"role": "user", "content": [{"type": "text", "text": f"Charge {CARD} and write to {MAIL} and bob@example.com"}]},
+        {"role": "user", "content": [{"type": "text", "text": f"Charge {CARD}, write to {MAIL}, bob@example.com"}]},
         {"role": "assistant", "tool_calls": [{"id": "1", "type": "function",
             "function": {"name": "mail", "arguments": json.dumps({"to": MAIL, "card": CARD})}}]},
     ])  # fmt: skip
     system, user, assistant = shown(made)
     assert system["content"] == "The customer is <EMAIL_1>."
-    assert user["content"][0]["text"] == "Charge <PAYMENT_CARD_1> and write to <EMAIL_1> and <EMAIL_2>"
+    assert user["content"][0]["text"] == "Charge <PAYMENT_CARD_1>, write to <EMAIL_1>, <EMAIL_2>"
     assert json.loads(assistant["tool_calls"][0]["function"]["arguments"]) == {
         "to": "<EMAIL_1>", "card": "<PAYMENT_CARD_1>",
     }  # fmt: skip
@@ -58,9 +58,8 @@ def test_placeholders_that_stand_in_the_text_already_are_left_to_it():
 def test_whole_answers_and_tool_calls_are_restored():
     made = redaction(f'write to {MAIL}, "O\'Neil" at 5 Elm Street')
     arguments = '{"to": "<EMAIL_1>"}'
-    body = {
-        "choices": [{"message": {"content": "to <EMAIL_1>", "tool_calls": [{"function": {"arguments": arguments}}]}}]
-    }
+    said = {"content": "to <EMAIL_1>", "tool_calls": [{"function": {"arguments": arguments}}]}
+    body = {"choices": [{"message": said}]}
     outcome = Outcome("m", Status.ok, "to <EMAIL_1>", (ToolCall("mail", arguments),), body=msgspec.json.encode(body))
     back = made.outcome(outcome)
     assert back.text == f"to {MAIL}"
