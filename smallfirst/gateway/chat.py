@@ -98,10 +98,11 @@ class ChatHandler:
             query = msgspec.structs.replace(query, key_id=key.name)
         exchange = self._engine.exchange(query, key)
         guest.ask(exchange)
+        debug = headers.get(b"x-smallfirst-debug") == b"true"
         if query.stream:
-            await StreamReply(exchange, query, send, self._settings.keep_alive_s).run()
+            await StreamReply(exchange, query, send, self._settings.keep_alive_s, debug=debug).run()
         else:
-            await self._reply(exchange, send, debug=headers.get(b"x-smallfirst-debug") == b"true")
+            await self._reply(exchange, send, debug=debug)
 
     def _check_length(self, headers: dict[bytes, bytes]) -> None:
         """Refuse by the announced length before reading: a client should not have to send 50 MB to hear no."""
@@ -123,8 +124,11 @@ class ChatHandler:
 class StreamReply:
     """One streamed reply: holds while an answer may still be rejected, relays once it is released."""
 
-    def __init__(self, exchange: Exchange, query: Query, send: Send, keep_alive_s: float) -> None:
+    def __init__(
+        self, exchange: Exchange, query: Query, send: Send, keep_alive_s: float, *, debug: bool = False
+    ) -> None:
         self._exchange, self._query, self._send, self._keep_alive_s = exchange, query, send, keep_alive_s
+        self._debug = debug
         self._begun = False
 
     async def run(self) -> None:
@@ -134,7 +138,8 @@ class StreamReply:
         finally:
             keep_alive.cancel()
         if answer.error is not None and not self._begun:
-            await send_error(self._send, answer.error, respond.decided(answer))
+            more = respond.debug(answer) if self._debug else []
+            await send_error(self._send, answer.error, [*respond.decided(answer), *more])
             return
         if not self._begun:
             await self._begin(respond.decided(answer))
@@ -179,6 +184,8 @@ class StreamReply:
     async def _begin(self, headers: respond.Headers) -> None:
         self._begun = True
         headers = [respond.EVENTS, respond.NO_CACHE, *headers]
+        if self._debug:
+            headers += respond.class_headers(self._exchange.assessed)
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def _write(self, block: bytes, *, last: bool = False) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from smallfirst.core import NANO, Score
 from smallfirst.engine.request import Answer
 from smallfirst.errors import RequestError
+from smallfirst.privacy.guard import Assessed
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -70,6 +71,14 @@ def debug(answer: Answer) -> Headers:
         headers.append((b"x-smallfirst-debug-p-correct", b"%.3f" % decision.verdict.p_correct))
         headers.append((b"x-smallfirst-debug-why", why.encode("ascii", "replace")))
     return headers
+
+
+def class_headers(assessed: Assessed) -> Headers:
+    """For a stream, whose headers are sent before the rest is known: the data class and why, on debug."""
+    return [
+        (b"x-smallfirst-debug-data-class", assessed.data_class.name.encode()),
+        (b"x-smallfirst-debug-class-why", ",".join(assessed.why).encode("ascii", "replace")),
+    ]
 
 
 def decision_json(answer: Answer) -> dict[str, object]:

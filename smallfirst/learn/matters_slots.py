@@ -31,6 +31,15 @@ LAST = _several(
 )
 
 SLOTS: Mapping[str, tuple[str, ...]] = {
+    "thing_named": _several(
+        """
+        Netflix|Tesla|Photoshop|Kubernetes|Toyota Corolla|Game of Thrones|Zelda|Bohemian Rhapsody|Hamlet|Moby Dick|
+        Real Madrid|Tottenham|Wimbledon|Machu Picchu|Santorini|Reykjavik|Marrakesh|Kyoto|Ljubljana|Waterloo|Bayes|
+        Dijkstra|Fourier|Euler|TensorFlow|PyTorch|Pandas|Excel|Salesforce|Shopify|Betelgeuse|Kepler|Zeus|Odin|Anubis|
+        Gandalf|Sherlock|Darth Vader|Pikachu|Minecraft|Fortnite|Lasagna|Pad Thai|Goulash|Nike|Adidas|Ikea|Airbnb|
+        Wikipedia|Brexit|Bitcoin|Ethereum|Chopin|Vivaldi|Picasso|Monet|Nirvana|Metallica|Coldplay|Inception|Titanic
+        """
+    ),
     "kin": _several(
         """
         husband|wife|girlfriend|boyfriend|partner|ex-husband|ex|mother|father|mom|dad|sister|brother|son|daughter|

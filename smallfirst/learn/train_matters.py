@@ -14,7 +14,8 @@ import argparse
 import random
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -34,6 +35,7 @@ from smallfirst.privacy.matters import (
     PER_DOUBLING,
     MatterWeights,
     blocks_of,
+    capitals,
     encode,
     kinds_together,
     shape_of,
@@ -118,6 +120,13 @@ def read_examples(folder: Path, seed: int) -> list[Example]:
     return found
 
 
+def read_vocabulary(folder: Path, without: set[str]) -> Iterator[str]:
+    """Texts that are only counted for their common words: public questions, none of those that are fitted on."""
+    for name, _ in OUTCOMES:
+        table = pq.read_table(folder.parent / "outcomes" / f"{name}.parquet", columns=["prompt"])
+        yield from sorted(set(table["prompt"].to_pylist()) - without)
+
+
 def _rows(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         raise DataError(
@@ -150,10 +159,24 @@ WINDOWS = 4
 """Windows of a benign text that are fitted on, at most; of a private one the first, which its template filled."""
 
 
-def windows_of(text: str) -> list[Features]:
-    """The features of each window of two blocks: `w:word`, `p:one two`, `k:kind+kind`. What is private is in one."""
+class Seen(msgspec.Struct, frozen=True):
+    """What is looked up of a text whatever the fit: its blocks, its capitals, its words, and if the patterns fired."""
+
+    text: str
+    folded: list[bytes]
+    capitals: frozenset[bytes]
+    identified: bool
+
+
+def seen_of(text: str) -> Seen:
     identified = any(finding.category in IDENTIFYING for finding in _patterns.scan(text))
-    blocks = blocks_of(fold(text), shape_of(text, identified=identified))
+    return Seen(text, fold(text), frozenset(capitals(text)), identified)
+
+
+def windows_of(seen: Seen, known: frozenset[bytes]) -> list[Features]:
+    """The features of each window of two blocks: `w:word`, `p:one two`, `k:kind+kind`. What is private is in one."""
+    shape = shape_of(seen.text, identified=seen.identified, strange=len(seen.capitals - known))
+    blocks = blocks_of(seen.folded, shape)
     found = []
     for at in range(max(1, len(blocks) - 1)):
         one: Features = {}
@@ -169,6 +192,30 @@ def windows_of(text: str) -> list[Features]:
     return found
 
 
+def common_words(texts: Iterable[str]) -> Counter[bytes]:
+    """In how many texts each word stands in lower case: what is also written so is no name."""
+    counts: Counter[bytes] = Counter()
+    for text in texts:
+        counts.update({word.encode() for word in _LOWER.findall(text)})
+    return counts
+
+
+_LOWER = re.compile(r"(?<![^\W\d_])[a-z][^\W\d_A-Z]{2,20}(?![^\W\d_])")
+LEAST_COMMON = 2
+
+
+def known_of(counts: Counter[bytes]) -> frozenset[bytes]:
+    """Common words, and the names of days and months, which are always capitalised."""
+    return frozenset(word for word, count in counts.items() if count >= LEAST_COMMON) | ALWAYS
+
+
+ALWAYS = frozenset(
+    b"monday tuesday wednesday thursday friday saturday sunday january february march april may june july august "
+    b"september october november december english french german spanish italian chinese japanese american british "
+    b"european".split()
+)
+
+
 def kept(features: Sequence[Features], groups: Sequence[str]) -> list[Features]:
     """Only what stands in enough templates."""
     seen: dict[str, set[str]] = {}
@@ -181,11 +228,17 @@ def kept(features: Sequence[Features], groups: Sequence[str]) -> list[Features]:
 
 
 class Fitted:
-    """A vectoriser and a line."""
+    """A vectoriser, a line, and the words that are no names."""
 
-    def __init__(self, examples: Sequence[Example], windows: Sequence[list[Features]], seed: int) -> None:
+    def __init__(
+        self, examples: Sequence[Example], seen: Sequence[Seen], vocabulary: Counter[bytes], seed: int
+    ) -> None:
+        benign = common_words(one.text for one in examples if not one.private)
+        self.known = known_of(vocabulary + benign)
         rows = [
-            (one, w) for one, of in zip(examples, windows, strict=True) for w in of[: 1 if one.private else WINDOWS]
+            (one, window)
+            for one, of in zip(examples, seen, strict=True)
+            for window in windows_of(of, self.known)[: 1 if one.private else WINDOWS]
         ]
         chosen = kept([features for _, features in rows], [one.group for one, _ in rows])
         self.vectoriser = DictVectorizer()
@@ -193,8 +246,9 @@ class Fitted:
         self.line = LogisticRegression(C=STRENGTH, max_iter=600, random_state=seed)
         self.line.fit(matrix, [one.private for one, _ in rows], sample_weight=_weights([one for one, _ in rows]))
 
-    def log_odds(self, windows: Sequence[list[Features]]) -> Array:
-        """Of each text: that of its most private window."""
+    def log_odds(self, seen: Sequence[Seen]) -> Array:
+        """Of each text: that of its most private window, as privacy/matters.py has it."""
+        windows = [windows_of(one, self.known) for one in seen]
         flat = self.line.decision_function(self.vectoriser.transform([one for of in windows for one in of]))
         starts = np.cumsum([0, *(len(of) for of in windows[:-1])])
         sizes = np.array([len(of) for of in windows])
@@ -213,7 +267,7 @@ def _weights(examples: Sequence[Example]) -> list[float]:
     return [25.0 / templates[one.source, one.group] / of_source[one.source] ** 0.5 for one in examples]
 
 
-def held_out_scores(examples: Sequence[Example], features: Sequence[list[Features]], seed: int) -> Array:
+def held_out_scores(examples: Sequence[Example], seen: Sequence[Seen], vocabulary: Counter[bytes], seed: int) -> Array:
     """Log-odds of each text from a fit that has seen neither its template nor a copy."""
     groups = sorted({one.group for one in examples})
     random.Random(seed).shuffle(groups)
@@ -222,8 +276,8 @@ def held_out_scores(examples: Sequence[Example], features: Sequence[list[Feature
     for fold_at in range(FOLDS):
         inside = [at for at, one in enumerate(examples) if fold_of[one.group] != fold_at]
         outside = [at for at, one in enumerate(examples) if fold_of[one.group] == fold_at]
-        fitted = Fitted([examples[at] for at in inside], [features[at] for at in inside], seed)
-        scores[outside] = fitted.log_odds([features[at] for at in outside])
+        fitted = Fitted([examples[at] for at in inside], [seen[at] for at in inside], vocabulary, seed)
+        scores[outside] = fitted.log_odds([seen[at] for at in outside])
     return scores
 
 
@@ -249,15 +303,22 @@ def measures(examples: Sequence[Example], scores: Array, threshold: float, held_
     return found
 
 
-def source_held_out(examples: Sequence[Example], features: Sequence[list[Features]], seed: int) -> list[Measure]:
+def family_of(source: str) -> str:
+    """Sources that share templates are held out together."""
+    return "presidio" if source in PRESIDIO else source
+
+
+def source_held_out(
+    examples: Sequence[Example], seen: Sequence[Seen], vocabulary: Counter[bytes], seed: int
+) -> list[Measure]:
     """Each private source in turn left out of the fit and of the choice of the operating point."""
     found = []
-    for source in sorted({one.source for one in examples if one.private}):
-        inside = [at for at, one in enumerate(examples) if one.source != source]
-        outside = [at for at, one in enumerate(examples) if one.source == source]
-        kept_examples, kept_features = [examples[at] for at in inside], [features[at] for at in inside]
-        threshold = operating_point(kept_examples, held_out_scores(kept_examples, kept_features, seed))
-        scores = Fitted(kept_examples, kept_features, seed).log_odds([features[at] for at in outside])
+    for family in sorted({family_of(one.source) for one in examples if one.private}):
+        inside = [at for at, one in enumerate(examples) if family_of(one.source) != family]
+        outside = [at for at, one in enumerate(examples) if family_of(one.source) == family]
+        kept_examples, kept_seen = [examples[at] for at in inside], [seen[at] for at in inside]
+        threshold = operating_point(kept_examples, held_out_scores(kept_examples, kept_seen, vocabulary, seed))
+        scores = Fitted(kept_examples, kept_seen, vocabulary, seed).log_odds([seen[at] for at in outside])
         found += measures([examples[at] for at in outside], scores, threshold, "source")
     return found
 
@@ -265,11 +326,12 @@ def source_held_out(examples: Sequence[Example], features: Sequence[list[Feature
 def train(data: Path, seed: int) -> tuple[MatterWeights, list[Measure]]:
     """The weights to ship, and how they did on what was held out."""
     examples = read_examples(data, seed)
-    features = [windows_of(one.text) for one in examples]
-    scores = held_out_scores(examples, features, seed)
+    seen = [seen_of(one.text) for one in examples]
+    vocabulary = common_words(read_vocabulary(data, {one.text for one in examples}))
+    scores = held_out_scores(examples, seen, vocabulary, seed)
     threshold = operating_point(examples, scores)
-    found = [*measures(examples, scores, threshold, "template"), *source_held_out(examples, features, seed)]
-    fitted = Fitted(examples, features, seed)
+    found = [*measures(examples, scores, threshold, "template"), *source_held_out(examples, seen, vocabulary, seed)]
+    fitted = Fitted(examples, seen, vocabulary, seed)
     names = fitted.vectoriser.get_feature_names_out()
     tables: dict[str, dict[str, float]] = {"w": {}, "p": {}, "k": {}}
     for name, weight in zip(names, fitted.line.coef_[0], strict=True):
@@ -283,8 +345,9 @@ def train(data: Path, seed: int) -> tuple[MatterWeights, list[Measure]]:
         "templates": len({one.group for one in examples}),
         "held_out": [msgspec.to_builtins(one) for one in found],
     }
+    known = sorted(word.decode() for word in fitted.known)
     weights = MatterWeights(
-        FORMAT, tables["w"], tables["p"], tables["k"], float(fitted.line.intercept_[0]), threshold, provenance
+        FORMAT, tables["w"], tables["p"], tables["k"], known, float(fitted.line.intercept_[0]), threshold, provenance
     )
     return weights, found
 

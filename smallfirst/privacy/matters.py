@@ -20,7 +20,7 @@ import msgspec
 from smallfirst.errors import DataError, SetupError
 from smallfirst.privacy import words
 
-FORMAT = 1
+FORMAT = 2
 NAME = "matters.msgpack"
 BLOCK = 32
 """Words in a block."""
@@ -43,12 +43,15 @@ GROUPS: tuple[tuple[str, frozenset[bytes]], ...] = (
 )
 """Kinds of words; which of them stand together in a window is a feature."""
 
+_STRANGE = re.compile(r"[A-Z](?<=[^.!?\n] [A-Z])[^\W\d_A-Z]{2,20}\b(?!['\u2019])")
+MOST_CAPITALS = 64
+"""Capitalised words inside sentences that are looked up in a text."""
 _NAMED = re.compile(r"[A-Z](?:(?<=[a-z,:;(] [A-Z])[^\W\d_A-Z]{1,20} [A-Z][^\W\d_]{1,20}\b|(?:r|rs|s|iss)\.? [A-Z])")
 _CAPITAL = re.compile(r"[A-Z](?<=[a-z,] [A-Z])[^\W\d_A-Z]{2}")
 
-GROUP_NAMES = (*(name for name, _ in GROUPS), "name", "capital", "found")
+GROUP_NAMES = (*(name for name, _ in GROUPS), "name", "capital", "found", "strange", "stranger")
 """And of the text as a whole: two capitalised words inside a sentence or a title (perhaps a name), one capitalised word
-inside a sentence, an identifier that the patterns found."""
+inside a sentence, an identifier that the patterns found; a capitalised word that is no common one, and two of them."""
 _SHAPES = len(GROUPS)
 _BITS: Mapping[bytes, int] = {
     word: sum(1 << bit for bit, (_, of) in enumerate(GROUPS) if word in of)
@@ -65,6 +68,7 @@ class MatterWeights(msgspec.Struct, frozen=True):
     words: dict[str, float]
     pairs: dict[str, float]  # two words with a space between
     together: dict[str, float]  # "health" or "kin+health"
+    known: list[str]  # common words: a capitalised word inside a sentence that is none of them may be a name
     intercept: float
     threshold: float  # log-odds from which a text counts as private
     provenance: dict[str, object]
@@ -91,11 +95,22 @@ def blocks_of(folded: Sequence[bytes], shape: int) -> list[Block]:
     return found
 
 
-def shape_of(text: str, *, identified: bool) -> int:
-    """The bits that the text as a whole sets. `identified`: the patterns found somebody's identifier in it."""
+def capitals(text: str) -> set[bytes]:
+    """The capitalised words inside its sentences, folded."""
+    found: set[bytes] = set()
+    for match in _STRANGE.finditer(text):
+        found.add(match[0].lower().encode())
+        if len(found) >= MOST_CAPITALS:
+            break
+    return found
+
+
+def shape_of(text: str, *, identified: bool, strange: int) -> int:
+    """The bits that the text as a whole sets. `identified`: the patterns found somebody's identifier in it; `strange`:
+    how many of its `capitals` are no common words."""
     capital = _CAPITAL.search(text) is not None
     named = _NAMED.search(text) is not None
-    return (named | capital << 1 | identified << 2) << _SHAPES
+    return (named | capital << 1 | identified << 2 | (strange > 0) << 3 | (strange > 1) << 4) << _SHAPES
 
 
 def kinds_together(kinds: int) -> list[str]:
@@ -113,6 +128,7 @@ class Matters:
             tuple(pair.encode().split(b" ")): weight for pair, weight in weights.pairs.items()
         }
         self._together = weights.together
+        self._known = frozenset(word.encode() for word in weights.known)
         self._by_kinds: dict[int, float] = {}
         self._intercept = weights.intercept
         self.threshold = weights.threshold if threshold is None else threshold
@@ -126,7 +142,7 @@ class Matters:
         """Of the most private window; -inf for a text without words. `folded`: its words (words.fold)."""
         if not folded:
             return -math.inf
-        shape = shape_of(text, identified=identified)
+        shape = shape_of(text, identified=identified, strange=len(capitals(text) - self._known))
         scores: list[tuple[float, int]] = []
         word, pair = self._words.get, self._pairs.get
         for at in range(0, len(folded), BLOCK):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.request
 from typing import Any
 
 import openai
@@ -50,9 +51,21 @@ def test_a_session_stays_sensitive(stage: Any) -> None:
 
 def test_streams_are_bound_too(stage: Any) -> None:
     up = stage(large=lambda _: "large", locations={"large": "cloud/us"})
-    with pytest.raises(openai.PermissionDeniedError):
-        up.ask(f"Is {CARD} valid?", stream=True)
+    with pytest.raises(openai.PermissionDeniedError) as caught:
+        up.ask(f"Is {CARD} valid?", stream=True, extra_headers=DEBUG)
+    assert caught.value.response.headers["x-smallfirst-debug-class-why"] == "payment_card"
     assert up.seen("large") == 0
+    raw = up.ask("What is a bank?", stream=True, extra_headers=DEBUG)
+    assert raw.headers["x-smallfirst-debug-data-class"] == "internal"
+
+
+def test_refusals_are_counted(stage: Any) -> None:
+    up = stage(large=lambda _: "large", locations={"large": "cloud/us"})
+    with pytest.raises(openai.PermissionDeniedError):
+        up.ask(CARD)
+    with urllib.request.urlopen(f"{up.root}/metrics") as page:
+        said = page.read().decode()
+    assert 'smallfirst_privacy_refusals_total{code="no_permitted_model",data_class="financial"} 1.0' in said
 
 
 def test_detection_can_be_switched_off_or_moved(stage: Any) -> None:
