@@ -1,10 +1,10 @@
-"""Finding personal data: recall and precision by type, false alarms, CPU time, leakage of redaction, speed of the chain.
+"""Finding personal data: recall, precision, false alarms, CPU time; what redaction leaves; speed of the audit chain.
 
     python bench/privacy.py [--data ../shared/data/tasks] [--presidio]
 
 Reads the recorded data beside the checkout. `--presidio` runs the default analyser of Presidio too (needs the
-extra `presidio`). Prints tables and writes bench/out/privacy.json with commit, seed and command. Times are CPU time of this
-process, the least of several rounds: the machine may be shared. The patterns were written while looking at these files,
+extra `presidio`). Prints tables and writes bench/out/privacy.json with commit, seed and command. Times are CPU time of
+this process, the least of several rounds: the machine may be shared. The patterns were written while looking at these files,
 so their figures are not of unseen texts; the classifier's held-out figures come from its training program.
 """
 
@@ -52,7 +52,8 @@ STRUCTURED = {
 THEIRS = {name: (name,) for name in STRUCTURED} | {"ADDRESS": ("LOCATION",), "STREET_ADDRESS": ("LOCATION",)}
 UNITS = (
     "1 ", "12 34 56 ", "0-", "a", "@", "a@a.", "1.1.1.", "ab:cd:", "(0", "my cancer ", "born ", "password: a1B2c3 ",
-    "4111 1111 1111 1112 ", "ssn 078 05 1120 ", "1 a b c d street ", "\u200b1", "\uff11 ", "eyJ", "ul. a ", "call 0171 555 1234 ",
+    "4111 1111 1111 1112 ", "ssn 078 05 1120 ", "1 a b c d street ", "\u200b1", "\uff11 ", "eyJ", "ul. a ",
+    "call 0171 555 1234 ",
     "aGVsbG8gd29ybGQgaGVsbG8gd29ybGQ= ",
 )  # fmt: skip
 
