@@ -4,8 +4,8 @@
 
 Reads the recorded data beside the checkout. `--presidio` runs the default analyser of Presidio too (needs the
 extra `presidio`). Prints tables and writes bench/out/privacy.json with commit, seed and command. Times are CPU time of
-this process, the least of several rounds: the machine may be shared. The patterns were written while looking at these files,
-so their figures are not of unseen texts; the classifier's held-out figures come from its training program.
+this process, the least of several rounds: the machine may be shared. The patterns were written while looking at these
+files, so their figures are not of unseen texts; the classifier's held-out figures come from its training program.
 """
 
 from __future__ import annotations

@@ -82,6 +82,10 @@ def _admin(settings: Settings) -> Iterator[Finding]:
 
 def _ledger(settings: Settings) -> Iterator[Finding]:
     yield from _class(("ledger", "intent_from"), settings.ledger.intent_from)
+    for name, days in settings.ledger.retention_days.items():
+        yield from _class(("ledger", "retention_days", name), name)
+        if days < 1:
+            yield fault(("ledger", "retention_days", name), f"{days} is too few; the least is a day")
     url = settings.ledger.url
     if url is not None and not (url.startswith("sqlite:///") and len(url) > len("sqlite:///")):
         later = "; PostgreSQL is known, but not in this version" if url.startswith("postgres") else ""

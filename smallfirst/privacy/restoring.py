@@ -155,7 +155,7 @@ class RestoringStream:
         block = await anext(self._blocks, None)
         if block is not None:
             return self._events.feed(block)
-        if self._inner.outcome.ok and not self._inner.tail and (rest := self._events.end()):
+        if self.tail is not None and (rest := self._events.end()):  # the tail first: it may end what was held
             return rest
         raise StopAsyncIteration
 
