@@ -1,4 +1,5 @@
-"""How long the classifier takes: p50 and p99 in microseconds by number of words, with p_correct for four models.
+"""How long the classifier takes: p50 and p99 in microseconds by number of words, with p_correct for four models by
+their heads, and what it takes at 40 words without heads and for one, eight and sixteen models.
 
     python bench/classifier.py [--weights FILE] [--rounds 60]
 
@@ -9,12 +10,12 @@ work can only add time. Writes bench/out/classifier.json with commit, seed and c
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
+
+import harness
 
 from smallfirst.classify.classifier import Classifier
 from smallfirst.classify.probes import Probe, ProbeRow
@@ -52,10 +53,20 @@ HOSTILE = {
 }
 
 
-def measure(classifier: Classifier, cases: dict[str, list[Query]], rounds: int) -> dict[str, tuple[float, float]]:
-    """name -> (p50, p99) in microseconds, each the least over rounds; the cases take turns within a round."""
+def make_probes(classifier: Classifier, models: int, heads: bool = True) -> dict[str, Probe]:
+    """Probes of `models` models, with the heads of recorded ones or with tables by kind only."""
     row = ProbeRow(n=50, right=40.0, mean_logit=0.1)
-    probes = {f"model-{n}": Probe(f"model-{n}", "d", 0, dict.fromkeys(KINDS, row)) for n in range(4)}
+    recorded = list(classifier.heads.values())
+    return {
+        f"model-{n}": Probe(f"model-{n}", "d", 0, dict.fromkeys(KINDS, row), recorded[n].head if heads else ())
+        for n in range(models)
+    }
+
+
+def measure(
+    classifier: Classifier, cases: dict[str, list[Query]], rounds: int, probes: dict[str, Probe]
+) -> dict[str, tuple[float, float]]:
+    """name -> (p50, p99) in microseconds, each the least over rounds; the cases take turns within a round."""
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in cases}
     score, clock = classifier.score, time.perf_counter_ns
     for _ in range(rounds):
@@ -82,34 +93,25 @@ def main() -> int:
     load_ms = (time.perf_counter() - start) * 1e3
     cases = {f"{n} words": [Query("q", "auto", text, {}, Needs()) for text in texts(n)] for n in LENGTHS}
     cases |= {name: [Query("q", "auto", text, {}, Needs())] for name, text in HOSTILE.items()}
-    rows = measure(classifier, cases, given.rounds)
+    rows = measure(classifier, cases, given.rounds, make_probes(classifier, 4))
+    forty = {"40 words": cases["40 words"]}
+    for label, models, heads in (("4 without heads", 4, False), ("1 model", 1, True), ("8", 8, True), ("16", 16, True)):
+        probes = make_probes(classifier, models, heads)
+        rows[f"40 words, {label}"] = measure(classifier, forty, given.rounds, probes)["40 words"]
     print(
-        f"weights {len(data):,} bytes, {len(classifier.words):,} words, {len(classifier.pairs):,} pairs, "
+        f"weights {len(data):,} bytes, {len(classifier.tables.words):,} words, {len(classifier.tables.pairs):,} pairs, "
         f"loaded in {load_ms:.1f} ms"
     )
-    print(f"{'text':<22}{'p50 us':>9}{'p99 us':>9}")
+    print(f"{'text':<26}{'p50 us':>9}{'p99 us':>9}")
     for name, (p50, p99) in rows.items():
-        print(f"{name:<22}{p50:>9.1f}{p99:>9.1f}")
+        print(f"{name:<26}{p50:>9.1f}{p99:>9.1f}")
     met = all(p50 <= GOAL_ANY_US for p50, _ in rows.values()) and rows["40 words"][0] <= GOALS_US[40]
     print(
         f"p50 at 40 words <= {GOALS_US[40]:.0f} us and <= {GOAL_ANY_US:.0f} us at any length: {'yes' if met else 'NO'}"
     )
-    out = Path(__file__).parent / "out"
-    out.mkdir(exist_ok=True)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    record = {
-        "commit": commit,
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "seed": SEED,
-        "python": sys.version.split()[0],
-        "bytes": len(data),
-        "words": len(classifier.words),
-        "pairs": len(classifier.pairs),
-        "load_ms": round(load_ms, 1),
-        "us": {name: {"p50": round(p50, 2), "p99": round(p99, 2)} for name, (p50, p99) in rows.items()},
-        "met": met,
-    }
-    (out / "classifier.json").write_text(json.dumps(record, indent=1) + "\n")
+    us = {name: {"p50": round(p50, 2), "p99": round(p99, 2)} for name, (p50, p99) in rows.items()}
+    size = {"bytes": len(data), "words": len(classifier.tables.words), "pairs": len(classifier.tables.pairs)}
+    harness.record("classifier", seed=SEED, **size, load_ms=round(load_ms, 1), us=us, met=met)
     return 0 if met else 1
 
 

@@ -221,6 +221,7 @@ class Query(msgspec.Struct, frozen=True):
     response_schema: Schema | None = None  # from response_format json_schema
     tools: tuple[Schema, ...] = ()  # each function's parameters
     redacted: bool = False  # its fields hold placeholders for what was found in them
+    turns: int = 0  # earlier answers in the conversation
 
 
 class Edit(msgspec.Struct, frozen=True):

@@ -12,8 +12,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from smallfirst.calibrate.promise import Design, Promise
-from smallfirst.calibrate.walk import Slicing
+from smallfirst.calibrate.promise import Design, Promise, Slicing
 from smallfirst.errors import DataError
 
 FORMAT = 1

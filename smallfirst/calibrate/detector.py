@@ -35,8 +35,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from smallfirst.calibrate.certificate import ALL
 from smallfirst.errors import DataError
@@ -126,16 +124,3 @@ def step(state: Evidence, excess: float, threshold: float) -> Evidence:
     if after.level >= threshold:
         return msgspec.structs.replace(after, alarmed_at=after.audits)
     return after
-
-
-def first_alarms(excess: npt.NDArray[np.float64], threshold: float) -> npt.NDArray[np.intp]:
-    """(R,): for R streams `excess` (n, R) the audit, counted from 1, that sounds the alarm; 0 where none does."""
-    count, streams = excess.shape
-    stakes, wealth = np.array(STAKES)[:, None], np.zeros((len(STAKES), streams))
-    alarm = np.zeros(streams, dtype=np.intp)
-    for t in range(count):
-        wealth = (1.0 + wealth) * (1.0 + stakes * excess[t])
-        sounded = (wealth.mean(0) >= threshold) & (alarm == 0)
-        alarm[sounded] = t + 1
-        wealth[:, alarm > 0] = 0.0
-    return alarm

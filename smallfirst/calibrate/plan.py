@@ -16,10 +16,11 @@ from statistics import NormalDist
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from smallfirst.calibrate.betting import STANDARD, Bets, bet
 from smallfirst.calibrate.promise import Promise
-from smallfirst.calibrate.units import Floats
+from smallfirst.calibrate.units import Floats, check_scores
 from smallfirst.errors import DataError
 
 LANES = 300
@@ -66,6 +67,32 @@ class Expectation(msgspec.Struct, frozen=True):
             )
         if self.differing is not None and self.differing < self.changed:
             raise DataError(f"differing: {self.differing} is below changed ({self.changed}); equal answers score alike")
+
+
+def expect(
+    served: npt.ArrayLike,
+    baseline: npt.ArrayLike,
+    *,
+    differs: npt.ArrayLike | None = None,
+    handed_up: npt.ArrayLike | None = None,
+) -> Expectation:
+    """What a pilot's graded rows let expect: scores (n,) in 0..1, and for each row whether the answers differ.
+
+    `handed_up` (n,): whether the baseline's answer was served. Continuous scores count by the square of their change,
+    which is what the number of rows depends on. Raises DataError for bad scores, or a baseline that never scored.
+    """
+    s, f = check_scores(served, "served"), check_scores(baseline, "baseline")
+    if len(s) != len(f) or not f.any():
+        raise DataError(f"{len(s)} scores served beside {len(f)} of a baseline with mean {f.mean() if len(f) else 0:g}")
+    loss = float(1 - s.mean() / f.mean())
+    changed = max(float(((s - f) ** 2).mean()), abs(loss) * float(f.mean()))
+    return Expectation(
+        loss=loss,
+        changed=changed,
+        baseline=float(f.mean()),
+        differing=None if differs is None else max(changed, float(np.mean(np.asarray(differs, dtype=bool)))),
+        from_frontier=0.0 if handed_up is None else float(np.mean(np.asarray(handed_up, dtype=bool))),
+    )
 
 
 class Plan(msgspec.Struct, frozen=True):

@@ -88,7 +88,7 @@ def redraw(
 
 def _ends(passed: npt.NDArray[np.bool_]) -> Ints:
     """(count, rungs - 1) -> (count,): how many passed before the first that did not."""
-    return np.cumprod(passed, axis=1).sum(1)
+    return np.asarray(np.cumprod(passed, axis=1).sum(1))
 
 
 def _z(gains: Floats) -> Floats:

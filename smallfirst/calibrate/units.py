@@ -16,8 +16,9 @@ trouble: they are draws of one bounded variable. The price of `copies` above 1 i
 smaller, which is felt where rows are few and harm is rare.
 
 A row that was graded only with known probability p carries the weight 1/p when it was graded and 0 when not; the mean
-of w z is then that of z (Horvitz and Thompson 1952). Its range grows to 1 / `least_probability` times the above. Rows
-whose two answers count as equal (s = f) have z = eps f >= 0 and can't ruin a bet; they may be graded more rarely.
+of w z is then that of z, as long as p was fixed before the scores were known (Horvitz and Thompson 1952). Its range
+grows to 1 / `least_probability` times the above. Rows whose two answers count as equal (s = f) have z = eps f >= 0 and
+can't ruin a bet; they may be graded more rarely. On a path, a row's answers differ if any rung's does.
 
 The seeded shuffle matters because tables come sorted by data set: a bettor learns from earlier units, and it is the
 random order that makes those a fair sample of the later ones (were the stream not identically distributed, then the
@@ -84,7 +85,7 @@ def make_units(
     if f.ndim != 1 or s.ndim != 2 or s.shape[1] != len(f):
         raise DataError(f"served has shape {s.shape}, baseline {f.shape}: (rungs, rows) beside (rows,) is needed")
     w = None if weights is None else _weights(weights, s, f)
-    s, f = _scores(s, w, "served"), _scores(f, None if w is None else w.max(0), "baseline")
+    s, f = check_scores(s, "served", w), check_scores(f, "baseline", None if w is None else w.max(0))
     size, at = _group(groups, len(f), design.seed)
     counted = np.minimum(size, design.copies) / size
     weighted = [x if w is None else w * x for x in (s, f[None, :])]
@@ -100,8 +101,9 @@ def make_units(
     return Units(gains, top, bottom, worst, best, len(f))
 
 
-def _scores(scores: Floats, weights: Floats | None, name: str) -> Floats:
-    """Checked scores, 0 where the row's weight is 0."""
+def check_scores(scores: npt.ArrayLike, name: str, weights: Floats | None = None) -> Floats:
+    """Scores (n,) or (k, n), 0 where the weight is 0. Raises DataError for one that is missing or outside 0..1."""
+    scores = np.asarray(scores, dtype=np.float64)
     if weights is not None:
         scores = np.where(weights > 0, scores, 0.0)
     bad = ~((scores >= 0.0) & (scores <= 1.0))  # nan is bad too

@@ -19,7 +19,6 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from statistics import NormalDist
-from typing import Literal
 
 import msgspec
 import numpy as np
@@ -27,11 +26,9 @@ import numpy.typing as npt
 
 from smallfirst.calibrate.betting import STANDARD, Bets, fewest_units, p_values
 from smallfirst.calibrate.comparison import z_p_values, z_parts
-from smallfirst.calibrate.promise import Design, Promise
+from smallfirst.calibrate.promise import Design, Promise, Slicing
 from smallfirst.calibrate.units import Units, make_units
 from smallfirst.errors import DataError
-
-Slicing = Literal["alone", "joint", "common"]
 
 _POWER = 0.8416212335729143
 """The 80% quantile of the normal law: rows are planned so that four in five tests succeed."""
@@ -58,6 +55,17 @@ class Walk(msgspec.Struct, frozen=True):
     floor: int  # where a z-test would have stopped
     rows: int
     units: int
+
+    def cheapest(self, costs: npt.ArrayLike) -> int:
+        """The certified rung (or rung 0) with the lowest of `costs` (k,); of equals the one nearest to always-frontier.
+
+        Free to choose: all certified rungs hold at once. Costs may come from any rows.
+        """
+        return int(np.argmin(np.asarray(costs, dtype=np.float64)[: self.certified + 1]))
+
+    def p_value(self, rung: int) -> float | None:
+        """Of the walk up to `rung`: the largest on the way, at most delta where it is certified; None for rung 0."""
+        return max(step.p_value for step in self.steps[:rung]) if rung else None
 
     @property
     def stalled(self) -> Step | None:

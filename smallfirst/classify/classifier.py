@@ -8,52 +8,46 @@ sample (sample.py); each of them counts once, and what one segment can add is bo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise, repeat
 from math import exp
+from operator import add, mul
 
-from smallfirst.classify.probes import Probe, p_correct_at
-from smallfirst.classify.sample import SYMBOLS, WORDS, length_class, sample, units
+from smallfirst.classify.heads import bounded, unfamiliar
+from smallfirst.classify.probes import Probe, p_correct_at, p_correct_by_words
+from smallfirst.classify.tables import Tables
 from smallfirst.classify.weights import (
-    FIELD_MASK,
+    COMPLEXITY,
+    FIRST_FACTOR,
+    FIRST_KIND,
     KINDS,
-    NEUTRAL,
-    ZERO,
+    KNOWN,
     Provenance,
     Weights,
     decode,
-    fields_of,
-    pack_intercepts,
-    unpack_points,
-    unpack_rows,
+    intercept_steps,
+    whole_pairs,
 )
 from smallfirst.core import Kind, Query, Score
 
 MOSTLY_UNKNOWN = 0.7
 """Share of unknown words above which the kind is not guessed but `other`."""
 
-_NEUTRAL = repeat(NEUTRAL)
-
 
 class Classifier:
     """Tables built once from weights; `score` is a pure function of its arguments and safe to share."""
 
     def __init__(self, weights: Weights) -> None:
-        words = [word.encode() for word in weights.words]
-        shared = {word: word for word in words}  # so that a pair holds the very bytes of its words
-        pairs = [tuple(shared.get(word, word) for word in pair.encode().split(b" ")) for pair in weights.pairs]
-        others = unpack_rows(weights.other_rows)
-        self.words: dict[bytes, int] = dict(zip(words, unpack_rows(weights.word_rows), strict=True))
-        self.pairs: dict[tuple[bytes, ...], float] = dict(zip(pairs, unpack_points(weights.pair_points), strict=True))
-        self.symbols: dict[int, int] = dict(zip(SYMBOLS, others[: len(SYMBOLS)], strict=True))
-        self._lengths = others[len(SYMBOLS) :]
+        self.tables = Tables(
+            weights.words, weights.pairs, weights.word_rows, whole_pairs(weights), weights.other_rows, weights.width
+        )
         self._weights = weights
         # in steps of the table, so that the hot path multiplies once
         self._clip = weights.clip / weights.step
         self._slope = weights.step * weights.slope
         self._base = weights.intercept * weights.slope + weights.offset
         self._familiar = weights.familiar
-        self._caution = weights.unfamiliar_logit / (1.0 - weights.familiar)
-        self._start = pack_intercepts(weights.kind_intercepts, weights.kind_step)
+        self._caution = weights.unfamiliar_logit
+        self._kinds = intercept_steps(weights.kind_intercepts, weights.kind_step)
+        self._ball = (weights.factor_clip / weights.factor_step) ** 2
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Classifier:
@@ -65,17 +59,31 @@ class Classifier:
         """What the weights were fitted on."""
         return self._weights.provenance
 
+    @property
+    def heads(self) -> Mapping[str, Probe]:
+        """The recorded models that came with the weights, by name."""
+        return {head.model: head for head in self._weights.heads}
+
     def score(self, query: Query, probes: Mapping[str, Probe | None]) -> Score:
         """Complexity, kind, and p_correct for each entry of `probes` (None where it was never probed).
 
         `why` stays empty here; `explain` fills it in.
         """
-        logit, kind = self.rate_logit(query.text)
+        reading = self.tables.read(query.text)
+        logit, kind, strange = self._judge(*reading)
         if query.needs.tools:
             kind = "tools"
-        chances = {
-            model: None if probe is None else p_correct_at(probe, kind, logit) for model, probe in probes.items()
-        }
+        factors: list[float] | None = None
+        chances: dict[str, float | None] = {}
+        for model, probe in probes.items():
+            if probe is None:
+                chances[model] = None
+            elif probe.head:
+                if factors is None:
+                    factors = [1.0, logit, *bounded(reading[0], reading[1], FIRST_FACTOR, self._ball)]
+                chances[model] = p_correct_by_words(probe, kind, logit, factors, strange, self._caution)
+            else:
+                chances[model] = p_correct_at(probe, kind, logit)
         return Score(1.0 / (1.0 + exp(-logit)), kind, chances)
 
     def rate(self, text: str) -> tuple[float, Kind]:
@@ -84,61 +92,59 @@ class Classifier:
         return 1.0 / (1.0 + exp(-logit)), kind
 
     def rate_logit(self, text: str) -> tuple[float, Kind]:
-        """(log-odds of complexity, kind by the text alone): the hot path.
+        """(log-odds of complexity, kind by the text alone)."""
+        logit, kind, _ = self._judge(*self.tables.read(text))
+        return logit, kind
 
-        A word counts once, in the segment that shows it first; a pair once in a segment; a segment adds at most `clip`.
-        """
-        segments, symbols = sample(text)
-        word, pair, clip = self.words.get, self.pairs.get, self._clip
-        part = sum(map(self.symbols.__getitem__, symbols), self._lengths[length_class(text)])
-        total = self._start + part
-        points: float = (part & FIELD_MASK) - ZERO * (len(symbols) + 1)
-        seen: set[bytes] = set()
-        for segment in segments:
-            words = set(segment)
-            words -= seen
-            seen |= words
-            part = sum(map(word, words, _NEUTRAL))
-            total += part
-            pairs = set(map(pair, zip(segment, segment[1:])))  # noqa: B905, RUF007 - 1 us faster than pairwise
-            pairs.discard(None)
-            gained = (part & FIELD_MASK) - ZERO * len(words) + sum(pairs)  # type: ignore[arg-type]
-            limit = clip if len(segment) <= WORDS else clip * units(segment)
+    def features(self, text: str) -> list[float]:
+        """What a head is linear in: 1, the log-odds of complexity, then each factor in steps."""
+        reading = self.tables.read(text)
+        return [1.0, self._judge(*reading)[0], *bounded(reading[0], reading[1], FIRST_FACTOR, self._ball)]
+
+    def _judge(self, parts: list[tuple[int, ...]], room: list[int], bare: int, words: int) -> tuple[float, Kind, float]:
+        """(log-odds of complexity, kind, how strange: 0..1). A segment's words add at most `clip` times its room."""
+        clip, known, kinds, first = self._clip, 0, self._kinds, bare
+        points: float = bare
+        for part, width in zip(parts, room):  # noqa: B905 - strict takes 0.3 us
+            gained, limit = part[COMPLEXITY] - first, clip * width
             points += limit if gained > limit else -limit if gained < -limit else gained
-        fields = fields_of(total)
+            known += part[KNOWN]
+            kinds = list(map(add, kinds, part[FIRST_KIND:FIRST_FACTOR]))
+            first = 0  # only the first segment holds the symbols and the length
         logit = self._base + self._slope * points
-        strange = 1.0 - fields[1] / len(seen) if seen else 1.0
-        if strange > self._familiar:
-            logit += self._caution * (strange - self._familiar)
-            if strange > MOSTLY_UNKNOWN:
-                return logit, "other"
-        kinds = fields[2:]
-        return logit, KINDS[kinds.index(max(kinds))]
+        strange = unfamiliar(known, words, self._familiar)
+        if strange > 0.0:
+            logit += self._caution * strange
+            if known < (1.0 - MOSTLY_UNKNOWN) * words or not words:
+                return logit, "other", strange
+        return logit, KINDS[kinds.index(max(kinds))], strange
 
     def explain(self, query: Query, most: int = 5) -> tuple[str, ...]:
         """A few words a person can read: what moved the complexity most, strongest first. Not for the hot path."""
-        segments, symbols = sample(query.text)
-        points: dict[str, float] = {f"symbol {chr(symbol)!r}": _points(self.symbols[symbol]) for symbol in symbols}
-        points[f"length {len(query.text)}"] = _points(self._lengths[length_class(query.text)])
-        for segment in segments:
-            points.update({f"'{word.decode()}'": _points(self.words[word]) for word in segment if word in self.words})
-            points.update(
-                {
-                    f"'{left.decode()} {right.decode()}'": self.pairs[left, right]
-                    for left, right in pairwise(segment)
-                    if (left, right) in self.pairs
-                }
-            )
-        moved = {name: self._slope * steps for name, steps in points.items()}
-        strongest = sorted(moved, key=lambda name: (-abs(moved[name]), name))[:most]
-        words = {word for segment in segments for word in segment}
-        strange = sum(word not in self.words for word in words) / len(words) if words else 1.0
-        lines = [f"{name}: {'harder' if moved[name] > 0 else 'easier'} by {abs(moved[name]):.2f}" for name in strongest]
-        if strange > self._familiar:
-            caution = self._caution * (strange - self._familiar)
-            lines.insert(0, f"{strange:.0%} of its words are unfamiliar: harder by {caution:.2f}")
-        return tuple(lines)
+        moved = {name: self._slope * row[COMPLEXITY] for name, row in self.tables.found(query.text)}
+        return self._caution_line(query.text) + _strongest(moved, most, ("harder", "easier"))
+
+    def explain_model(self, query: Query, probe: Probe, most: int = 5) -> tuple[str, ...]:
+        """The same for one model's chance: what moved it most, complexity beside each word's factors."""
+        slopes = probe.head[1:]
+        if not slopes:
+            return ()
+        moved = {}
+        for name, row in self.tables.found(query.text):
+            fields = (self._slope * row[COMPLEXITY], *row[FIRST_FACTOR:])
+            moved[name] = sum(map(mul, slopes, fields))
+        return _strongest(moved, most, ("better", "worse"))
+
+    def _caution_line(self, text: str) -> tuple[str, ...]:
+        parts, room, bare, words = self.tables.read(text)
+        strange = self._judge(parts, room, bare, words)[2]
+        if strange <= 0.0:
+            return ()
+        share = 1.0 - sum(part[KNOWN] for part in parts) / words if words else 1.0
+        return (f"{share:.0%} of its words are unfamiliar: harder by {self._caution * strange:.2f}",)
 
 
-def _points(row: int) -> int:
-    return (row & FIELD_MASK) - ZERO
+def _strongest(moved: Mapping[str, float], most: int, names: tuple[str, str]) -> tuple[str, ...]:
+    up, down = names
+    order = sorted(moved, key=lambda name: (-abs(moved[name]), name))[:most]
+    return tuple(f"{name}: {up if moved[name] > 0 else down} by {abs(moved[name]):.2f}" for name in order)

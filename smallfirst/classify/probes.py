@@ -7,12 +7,16 @@ answer added, so that few prompts never look like certainty), moved on the log-o
 looks than those prompts did. It is moved by the whole difference: of 0 to 1.25 times it, that was the best on recorded
 models (log loss of SLMs 0.575, against 0.643 unmoved; of frontier models 0.427 against 0.496). A kind with too few
 prompts gets the model's worst kind: what is unfamiliar goes up.
+
+A probe may carry a head, which reads the query's words as well (classifier.py); the counts still hold it down where the
+kind has too few prompts.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from operator import mul
 
 import msgspec
 
@@ -26,6 +30,7 @@ LEAST, MOST = 0.02, 0.98
 """No probe of a few hundred prompts can show more than this."""
 
 _MARGIN = 1e-6
+_FAR = 700.0  # exp of more than this overflows
 
 
 class ProbeRow(msgspec.Struct, frozen=True, gc=False):
@@ -34,6 +39,7 @@ class ProbeRow(msgspec.Struct, frozen=True, gc=False):
     n: int
     right: float
     mean_logit: float  # mean of logit(complexity) over these prompts
+    offset: float = 0.0  # log-odds that the probe's head adds for this kind
 
 
 class Probe(msgspec.Struct, frozen=True):
@@ -43,6 +49,7 @@ class Probe(msgspec.Struct, frozen=True):
     digest: str  # of the prompts and whatever else must be the same for the rows to hold
     at: int  # UTC microseconds since 1970
     rows: Mapping[Kind, ProbeRow]
+    head: tuple[float, ...] = ()  # intercept, slope of the complexity's log-odds, slope for a step of each factor
 
 
 def logit(chance: float) -> float:
@@ -79,6 +86,27 @@ def p_correct_at(probe: Probe, kind: Kind, complexity_logit: float) -> float:
     if worst is None:
         return LEAST
     return _moved(worst, max(0.0, complexity_logit - worst.mean_logit))
+
+
+def p_correct_by_words(
+    probe: Probe, kind: Kind, complexity_logit: float, features: Sequence[float], strange: float, caution: float
+) -> float:
+    """The chance by the probe's head, whose `features` are Classifier.features; LEAST..MOST.
+
+    `strange` is 0 for a familiar text and 1 where every word is unknown: it lowers the log-odds by up to `caution` and
+    draws the chance down to the kind's share. For a kind with fewer than ENOUGH prompts, the head may lower what the
+    worst kind gives, never raise it.
+    """
+    row = probe.rows.get(kind)
+    found: float = sum(map(mul, probe.head, features)) - caution * strange
+    if row is not None:
+        found += row.offset
+    chance = 1.0 / (1.0 + math.exp(-found)) if found > -_FAR else LEAST
+    if row is None or row.n < ENOUGH:
+        chance = min(chance, p_correct_at(probe, kind, complexity_logit))
+    elif strange > 0.0:
+        chance -= strange * max(0.0, chance - _mean(row))
+    return LEAST if chance < LEAST else MOST if chance > MOST else chance
 
 
 def encode_probe(probe: Probe) -> bytes:

@@ -1,23 +1,23 @@
 """The trained tables as they lie in the package: one msgpack file, written by learn, read once at start.
 
-Knows the file's layout and how a row of small weights becomes one integer. Does not know how weights are fitted.
+Knows the file's layout. Does not know how weights are fitted, nor how rows are added up (tables.py).
 
-A row is FIELDS bytes: complexity, known (1 for a word, else 0), then one weight for each kind of KINDS. A weight is a
-byte: 128 is zero, a step is `step` (complexity) or `kind_step` (kinds). In memory a row is one Python integer with 16
-bits for each field, so that adding integers adds all fields at once. A pair speaks of complexity only: one byte.
+A row is: complexity, known (129 for a word, else 128), one weight for each kind of KINDS, one for each factor. A weight
+is a byte: 128 is zero, a step is `step` (complexity), `kind_step` or `factor_step`. A pair speaks of complexity and
+factors only. Factors are what heads are linear in (heads.py).
 """
 
 from __future__ import annotations
 
-import struct
-
 import msgspec
 
-from smallfirst.classify.sample import LENGTHS, SEGMENTS, SYMBOLS, WORDS
+from smallfirst.classify.heads import Prior
+from smallfirst.classify.probes import Probe
+from smallfirst.classify.tables import OTHERS, ZERO
 from smallfirst.core import Kind
 from smallfirst.errors import DataError
 
-FORMAT = 1
+FORMAT = 2
 KINDS: tuple[Kind, ...] = (
     "faq",
     "label",
@@ -32,18 +32,13 @@ KINDS: tuple[Kind, ...] = (
 )
 """The kinds that text can tell apart; `tools` is known from the request."""
 
-FIELDS = 2 + len(KINDS)
-ZERO = 128
-FIELD_BITS = 16
-FIELD_MASK = (1 << FIELD_BITS) - 1
-_FIELDS = struct.Struct(f"<{FIELDS}H")
-NEUTRAL = int.from_bytes(_FIELDS.pack(ZERO, 0, *[ZERO] * len(KINDS)), "little")
-"""The row of a word that is not in the table."""
+COMPLEXITY, KNOWN, FIRST_KIND = 0, 1, 2
+FIRST_FACTOR = FIRST_KIND + len(KINDS)
+"""Where the fields of a row stand."""
+
 _MOST_STEPS = 4_000
 """Intercepts beyond this stand for a kind without training prompts."""
-
-# the words of every segment, the symbols, a length, an intercept: their sum must fit into a field
-assert (SEGMENTS * WORDS + len(SYMBOLS) + 1) * 255 + 2 * _MOST_STEPS < 1 << FIELD_BITS  # noqa: S101 - checked once, at import
+_NEVER = -6_000
 
 
 class Provenance(msgspec.Struct, frozen=True):
@@ -67,17 +62,27 @@ class Weights(msgspec.Struct, frozen=True):
     words: list[str]
     pairs: list[str]  # two words with a space between
     word_rows: bytes  # a row for each word
-    pair_points: bytes  # a byte for each pair
+    pair_rows: bytes  # for each pair: complexity, then the factors
     other_rows: bytes  # a row for each symbol (order of SYMBOLS), then for each length class
+    factors: int
     step: float
     kind_step: float
+    factor_step: float
     intercept: float
     kind_intercepts: list[float]  # order of KINDS
-    clip: float  # a segment's contribution is held within +-clip
+    clip: float  # a segment's contribution to complexity is held within +-clip
+    factor_clip: float  # and its factors inside a ball of this radius
     slope: float  # Platt: calibrated = slope * raw + offset
     offset: float
     familiar: float  # share of unknown words up to which a text counts as familiar
     unfamiliar_logit: float  # added when every word is unknown
+    prior: Prior  # of a head: intercept, slope of complexity, slope of each factor
+    heads: list[Probe]  # of recorded models, by name
+
+    @property
+    def width(self) -> int:
+        """Fields of a row."""
+        return FIRST_FACTOR + self.factors
 
 
 def encode(weights: Weights) -> bytes:
@@ -91,39 +96,23 @@ def decode(data: bytes) -> Weights:
         weights = msgspec.msgpack.decode(data, type=Weights)
     except msgspec.DecodeError as error:
         raise DataError(f"classifier weights: {error}") from error
-    sizes = (len(weights.word_rows), len(weights.pair_points), len(weights.other_rows), len(weights.kind_intercepts))
-    right = (len(weights.words) * FIELDS, len(weights.pairs), (len(SYMBOLS) + LENGTHS) * FIELDS, len(KINDS))
-    if weights.format != FORMAT or sizes != right:
+    width = weights.width
+    sizes = (len(weights.word_rows), len(weights.pair_rows), len(weights.other_rows), len(weights.kind_intercepts))
+    right = (len(weights.words) * width, len(weights.pairs) * (1 + weights.factors), OTHERS * width, len(KINDS))
+    heads = all(len(head.head) == 2 + weights.factors for head in weights.heads)
+    if weights.format != FORMAT or sizes != right or not heads or len(weights.prior.mean) != 2 + weights.factors:
         raise DataError(f"classifier weights: not format {FORMAT} or cut short; train them again")
     return weights
 
 
-def unpack_rows(table: bytes) -> list[int]:
-    """One integer for each row of `table`."""
-    spread = bytearray(2 * len(table))
-    spread[::2] = table  # a byte becomes a 16-bit field, little-endian
-    size = _FIELDS.size
-    return [int.from_bytes(spread[at : at + size], "little") for at in range(0, len(spread), size)]
+def whole_pairs(weights: Weights) -> bytes:
+    """The pairs' rows with every field, those that a pair does not speak of at zero."""
+    short, silent = 1 + weights.factors, bytes([ZERO] * (FIRST_FACTOR - 1))
+    table = weights.pair_rows
+    return b"".join(table[at : at + 1] + silent + table[at + 1 : at + short] for at in range(0, len(table), short))
 
 
-def unpack_points(table: bytes) -> list[float]:
-    """Steps of complexity for each pair, each moved by less than a thousandth so that all differ.
-
-    A set of them therefore holds each pair once, and since all are multiples of 2**-30 their sum is exact in any order.
-    """
-    return [byte - ZERO + at * 2.0**-30 for at, byte in enumerate(table)]
-
-
-def pack_intercepts(intercepts: list[float], step: float) -> int:
-    """The kinds' intercepts as a row, lifted so that the least is 0; a kind that was never trained stays there."""
+def intercept_steps(intercepts: list[float], step: float) -> list[int]:
+    """The kinds' intercepts in steps; a kind that was never trained can't win."""
     steps = [round(value / step) for value in intercepts]
-    usable = [value for value in steps if abs(value) < _MOST_STEPS]
-    least = min(usable, default=0)
-    return int.from_bytes(
-        _FIELDS.pack(0, 0, *[value - least if abs(value) < _MOST_STEPS else 0 for value in steps]), "little"
-    )
-
-
-def fields_of(total: int) -> tuple[int, ...]:
-    """The fields of a sum of rows: complexity, known, one for each of KINDS."""
-    return _FIELDS.unpack(total.to_bytes(_FIELDS.size, "little"))
+    return [value if abs(value) < _MOST_STEPS else _NEVER for value in steps]

@@ -20,7 +20,7 @@ from smallfirst.cli.finding import Finding, Path, fault
 from smallfirst.cli.settings import Settings
 from smallfirst.config.nearest import hint
 from smallfirst.errors import ConfigError
-from smallfirst.policy.build import build_policy
+from smallfirst.policy.build import policy_problems
 from smallfirst.privacy.classes import parse_class
 
 Lines = Mapping[Path, int]
@@ -38,6 +38,7 @@ def check(settings: Settings, lines: Lines) -> list[Finding]:
         *tier_findings(settings, lines),
         *_policies(settings),
         *_names(settings),
+        *_monitor(settings),
         *privacy_findings(settings),
     ]
     placed = [msgspec.structs.replace(one, line=_line(one.path, lines)) for one in found]
@@ -104,16 +105,42 @@ def _policies(settings: Settings) -> Iterator[Finding]:
     for name, policy in settings.policies.items():
         if name in settings.models:
             yield fault(("policies", name), "a model has this name too, and callers could not tell them apart")
-        try:
-            build_policy(name, policy, tiers)
-        except ConfigError as error:
-            for problem in error.problems:
-                field, _, words = problem.removeprefix(f"policies.{name}").partition(": ")
-                yield fault(("policies", name, *field.strip(".").split(".", 1)), words)
+        for problem in policy_problems(policy, tiers):
+            field, _, words = problem.partition(": ")
+            yield fault(("policies", name, *field.strip(".").split(".", 1)), words)
     known = dict.fromkeys(("auto", *settings.policies))
     if settings.default_policy not in known:
         words = f"unknown policy `{settings.default_policy[:60]}`{hint(settings.default_policy, known)}"
         yield fault(("default_policy",), words)
+
+
+def _monitor(settings: Settings) -> Iterator[Finding]:
+    monitor, at = settings.monitor, ("monitor",)
+    if monitor is None:
+        return
+    known = dict.fromkeys(("auto", *settings.policies))
+    if monitor.policy is not None and monitor.policy not in known:
+        yield fault((*at, "policy"), f"unknown policy `{monitor.policy[:60]}`{hint(monitor.policy, known)}")
+    certified = [name for name, policy in settings.policies.items() if policy.kind == "certified"]
+    if monitor.policy is None and len(certified) > 1:
+        yield fault(at, f"several policies are certified ({', '.join(certified)}); say which with `policy`")
+    for field in ("audit_rate", "alpha"):
+        value = getattr(monitor, field)
+        if not 0 < value <= (1 if field == "audit_rate" else 0.5):
+            yield fault((*at, field), f"{value} is not above 0 and at most {1 if field == 'audit_rate' else 0.5}")
+    if monitor.usd_per_day is not None and monitor.usd_per_day < 0:
+        yield fault((*at, "usd_per_day"), f"{monitor.usd_per_day} is too small; the least is 0")
+    yield from _class((*at, "keep_up_to"), monitor.keep_up_to)
+    if monitor.keep == "audited":
+        words = f"prompts and answers of audited requests are kept, up to class `{monitor.keep_up_to}`"
+        yield Finding("note", (*at, "keep"), f"{words}, in a file in the data folder; docs/certificates.md says more")
+    if monitor.judge is None and monitor.keep == "none" and monitor.policy not in (None, *_uncertified(settings)):
+        words = "no judge, and no texts are kept: nobody could grade, so the detectors would never learn anything"
+        yield Finding("warning", at, f"{words}; set `judge: MODEL`, or `keep: audited` and run `smallfirst grade`")
+
+
+def _uncertified(settings: Settings) -> list[str]:
+    return [name for name, policy in settings.policies.items() if policy.kind != "certified"]
 
 
 def _names(settings: Settings) -> Iterator[Finding]:
@@ -121,6 +148,8 @@ def _names(settings: Settings) -> Iterator[Finding]:
     used: list[tuple[Path, str]] = []
     if settings.baseline.model is not None:
         used.append((("baseline", "model"), settings.baseline.model))
+    if settings.monitor is not None and settings.monitor.judge is not None:
+        used.append((("monitor", "judge"), settings.monitor.judge))
     policies = dict.fromkeys(("auto", *settings.policies))
     holders: list[tuple[Path, KeySettings | TeamSettings]] = [
         (("keys", "accept", str(index)), key) for index, key in enumerate(settings.keys.accept)

@@ -11,8 +11,10 @@ import sys
 from pathlib import Path
 
 import click
+import msgspec
 
 from smallfirst.cli.build import read_settings
+from smallfirst.cli.certified import describe
 from smallfirst.cli.check import check
 from smallfirst.cli.console import err, out
 from smallfirst.cli.document import document
@@ -66,7 +68,16 @@ def understood(file: Path) -> tuple[list[str], list[Finding]]:
     catalogue = build_catalogue(
         settings.providers, settings.models, settings.tiers, settings.baseline, environ=os.environ
     )
-    return explain(settings, catalogue), findings
+    lines = explain(settings, catalogue)
+    for name, policy in settings.policies.items():
+        if policy.kind == "certified" and policy.certificate:
+            said, found = describe(name, file.parent / policy.certificate, catalogue, settings.models)
+            lines += said
+            placed = [msgspec.structs.replace(one, line=loaded.lines.get(one.path)) for one in found]
+            if wrong := [str(one) for one in placed if one.level == "error"]:
+                raise ConfigError(wrong)
+            findings += placed
+    return lines, findings
 
 
 @config.command()

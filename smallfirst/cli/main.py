@@ -26,11 +26,17 @@ VERBS = {
     "keys": ("smallfirst.cli.keys_cmd:keys", "Create, list, rotate and revoke client keys; see what they spent."),
     "probe": ("smallfirst.cli.probe_cmd:probe", "Find out what a model gets right, before trusting it."),
     "replay": ("smallfirst.cli.replay_cmd:replay", "Send recorded prompts through a gateway and report."),
+    "evaluate": (
+        "smallfirst.cli.evaluate_cmd:evaluate_verb",
+        "How good, dear and quick routing is, on recorded outcomes.",
+    ),
     "models": ("smallfirst.cli.models_cmd:models", "List models and presets; fetch weights."),
     "config": ("smallfirst.cli.config_cmd:config", "Check, explain and start a configuration file."),
     "router": ("smallfirst.cli.router_cmd:router", "Train and inspect the classifier."),
+    "calibrate": ("smallfirst.cli.calibrate_cmd:calibrate", "Fit a policy on graded outcomes and certify its quality."),
     "outcomes": ("smallfirst.cli.outcomes_cmd:outcomes", "Check files of outcomes; make them from recorded traffic."),
     "grade": ("smallfirst.cli.grade_cmd:grade", "Score answers: by checkers, by a judge model, or by you, blind."),
+    "triage": ("smallfirst.cli.triage_cmd:triage", "Label documents locally; hand up what is not sure."),
     "recorded": ("smallfirst.cli.recorded_cmd:recorded", "Serve what models answered in recorded data."),
 }
 

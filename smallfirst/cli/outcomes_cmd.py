@@ -72,6 +72,25 @@ def _describe(rows: Sequence[AnswerRow], grades: Sequence[Grade]) -> None:
         err.print(f"{stray:,} grades are of answers that are not in the file", style="yellow")
 
 
+@outcomes.command("join")
+@click.argument("answers", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--scores", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Grades of them.")
+@click.option("--grader", help="Whose grades, where several graded.")
+@click.option("--out", "target", required=True, type=click.Path(dir_okay=False, path_type=Path), help="One table.")
+def join(answers: Path, scores: Path, grader: str | None, target: Path) -> None:
+    """Write ANSWERS with their scores in one table, for `smallfirst evaluate`: the queries that are graded in full.
+
+    \b
+    Example:
+      smallfirst outcomes join answers.parquet --scores grades.parquet --out outcomes.parquet
+    """
+    from smallfirst.evals.grades import join, read_grades, scored_rows  # noqa: PLC0415 - numpy, as above
+    from smallfirst.models.answers import read_answers, write_rows  # noqa: PLC0415 - as above
+
+    rows = scored_rows(join(read_answers(answers), read_grades(scores), grader=grader))
+    out.print(f"{write_rows(target, rows):,} scored answers written to {target}", markup=False)
+
+
 @outcomes.command("export")
 @click.option("--out", "target", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Answers.")
 @click.option("--scores", type=click.Path(dir_okay=False, path_type=Path), help="Grades, beside them.")

@@ -165,6 +165,10 @@ def _print_promise(promise: PromiseRow, console: Console) -> None:
         why = "".join(f", {escape(reason)} {count:,}" for reason, count in promise.outside.items())
         unasked = f"; {promise.not_asked:,} asked for none" if promise.not_asked else ""
         console.print(f"inside the certificate: {promise.inside:,} ({_percent(promise.inside_share)}){why}{unasked}")
+    for one in promise.certificates:
+        words = f"at most {one.max_quality_loss:.1%} below the baseline, {one.confidence:.0%} sure"
+        inside = f"{one.inside:,} of {one.requests:,} requests"
+        console.print(f"  {escape(one.policy)}: {words} (certificate {one.certificate_id}): {inside}")
     if promise.audits:
         agreed = "" if promise.audit_agreement is None else f", {_percent(promise.audit_agreement)} as the baseline"
         graded = f", {promise.audits_graded:,} graded" if promise.audits_graded else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import signal
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ from smallfirst import __version__
 from smallfirst.cli.build import App, read_settings
 from smallfirst.cli.check import check, require
 from smallfirst.cli.console import err, out
+from smallfirst.cli.monitoring import standings
 from smallfirst.cli.running import listen, listen_admin, make_server
 from smallfirst.cli.settings import Settings
 from smallfirst.config.paths import cache_dir
@@ -66,6 +68,7 @@ def serve(config: Path | None, address: str | None, ledger: Path | None, offline
     host, port = bound.getsockname()[:2]
     banner(app, f"http://{host}:{port}")
     spare_the_collector()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn has finished its streams and says who asked it to
         make_server(app, settings.server).run(sockets=[bound, *admin])
     err.print("stopped; the ledger is written", style="dim")
@@ -104,10 +107,13 @@ def embedded_models(settings: Settings) -> list[tuple[str, ModelSettings]]:
 
 
 def spare_the_collector() -> None:
-    """What was built lives as long as the process: the garbage collector need not look at it again and again."""
+    """What was built lives as long as the process: the garbage collector need not look at it again and again.
+
+    What 64 streams and a batch of the ledger hold at a time is some 10,000 objects; it need not look at those either.
+    """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 50, 100)
+    gc.set_threshold(50_000, 20, 100)
 
 
 def fetch_weights(settings: Settings) -> None:
@@ -139,6 +145,8 @@ def banner(app: App, url: str) -> None:
     out.print(f"[bold]smallfirst {__version__}[/bold]  serves on [bold]{url}/v1[/bold]{where_to}")
     out.print()
     out.print(table)
+    for words in standings(tuple(app.guards.values())):
+        out.print(Panel(escape(words), border_style="red", padding=(0, 1)))
     for words in warnings(app):
         out.print(Panel(words, border_style="yellow", padding=(0, 1)))
     out.print(_calls(url), soft_wrap=True)  # a wrapped line could not be pasted
@@ -179,7 +187,7 @@ def warnings(app: App) -> list[str]:
 
 
 def _calls(url: str) -> Text:
-    body = '{"model": "auto", "messages": [{"role": "user", "content": "What is the capital of France?"}]}'
+    body = '{"model": "auto", "messages": [{"role": "user", "content": "Name the capital of France."}]}'
     return Text(
         f"""
 curl -i {url}/v1/chat/completions -H 'content-type: application/json' \\

@@ -11,6 +11,7 @@ from smallfirst.accounts.settings import KeysSettings, TeamSettings
 from smallfirst.gateway.settings import ServerSettings
 from smallfirst.ledger.settings import LedgerSettings
 from smallfirst.models.settings import BaselineSettings, ModelSettings, ProviderSettings, RouterSettings
+from smallfirst.monitor.settings import MonitorSettings
 from smallfirst.policy.settings import PolicySettings
 from smallfirst.privacy.settings import PrivacySettings
 
@@ -27,6 +28,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     router: RouterSettings = RouterSettings()
     policies: dict[str, PolicySettings] = {}
     default_policy: str = "auto"  # what callers get who ask for the model `auto`
+    monitor: MonitorSettings | None = None
     privacy: PrivacySettings = PrivacySettings()
     keys: KeysSettings = KeysSettings()
     teams: dict[str, TeamSettings] = {}  # by name

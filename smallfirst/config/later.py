@@ -7,17 +7,13 @@ from __future__ import annotations
 
 SECTIONS = frozenset(
     {
-        ("monitor",),
         ("tasks",),
-        ("policies", "*", "certificate"),
         ("policies", "*", "hedge"),
-        ("policies", "*", "on_alarm"),
     }
 )
 
 VALUES = frozenset(
     {
-        ("policies", "*", "kind", "certified"),
         ("baseline", "output_tokens", "from_shadows"),
         ("ledger", "content", "encrypted"),
     }

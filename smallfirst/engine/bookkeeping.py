@@ -10,7 +10,18 @@ import time
 import msgspec
 
 from smallfirst.accounts.keys import Key
-from smallfirst.core import Attempt, Decision, Entry, Outcome, Query, Reason, Score, Status, Usage
+from smallfirst.core import (
+    Attempt,
+    Decision,
+    Entry,
+    Outcome,
+    OutReason,
+    Query,
+    Reason,
+    Score,
+    Status,
+    Usage,
+)
 from smallfirst.errors import BadRequest, LimitReached, Overloaded, RequestError, UpstreamFailed
 from smallfirst.models.catalogue import Catalogue
 from smallfirst.privacy.guard import Assessed
@@ -45,6 +56,10 @@ class Books:
         outcome = served.outcome if served else None
         attempts = tuple(self._booked(attempt, decision) for attempt in attempts)
         reason = decision.reason if decision else Reason.failed
+        certificate = decision.certificate_id if decision else None
+        out_reason = None
+        if certificate is not None or reason is Reason.no_certificate:
+            out_reason = _why_outside(decision, attempts)
         return Entry(
             id=query.id,
             at_us=time.time_ns() // 1000 - latency_us,
@@ -73,6 +88,9 @@ class Books:
             deferrals=decision.deferrals if decision else (),
             config_digest=self._config_digest,
             error_code=error.code if error else None,
+            certificate_id=certificate,
+            in_certificate=certificate is not None and out_reason is None,
+            out_reason=out_reason,
         )
 
     def _booked(self, attempt: Attempt, decision: Decision | None) -> Attempt:
@@ -97,6 +115,16 @@ def _tags(query: Query, key: Key | None) -> tuple[str, ...]:
         return query.dials.tags
     team = (f"team:{key.team}",) if key.team else ()
     return tuple(dict.fromkeys((*team, *key.tags, *query.dials.tags)))
+
+
+def _why_outside(decision: Decision | None, attempts: tuple[Attempt, ...]) -> OutReason | None:
+    """Why a request that asked for a promise stands outside; None: inside. A call that failed changed the course."""
+    if decision is None or decision.certificate_id is None:
+        return OutReason.too_strict
+    reason = decision.out_reason
+    if reason is None and any(a.outcome.status not in (Status.ok, Status.cancelled) for a in attempts):
+        reason = OutReason.fallback
+    return reason
 
 
 def _status(reason: Reason, error: RequestError | None) -> int:

@@ -6,6 +6,7 @@ Knows the order of the hops. Does not know HTTP (gateway), how a model is reache
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 
@@ -18,6 +19,7 @@ from smallfirst.classify.classifier import Classifier
 from smallfirst.classify.probes import Probe
 from smallfirst.core import DataClass, Decision, Entry, Intent, Outcome, Permit, Query, Score, Tier, Usage
 from smallfirst.engine.admission import Admission
+from smallfirst.engine.auditing import Audited, Auditor, Promised
 from smallfirst.engine.bookkeeping import Books, failure
 from smallfirst.engine.driver import Flight, Listener
 from smallfirst.engine.replicas import Balancer, Caller
@@ -69,6 +71,8 @@ class Engine:
         intent_from: DataClass,
         sender: Sender,
         ledger: Ledger,
+        promises: tuple[Promised, ...] = (),
+        auditor: Auditor | None = None,
         config_digest: str = "",
         accounts: Accounts | None = None,
         observers: tuple[Callable[[Entry], None], ...] = (),
@@ -82,6 +86,7 @@ class Engine:
         self.books = Books(catalogue, config_digest)
         self.accounts = accounts
         self.observers = observers
+        self.promises, self.auditor = promises, auditor
         self.demonstration = frozenset(name for name, model in catalogue.models.items() if model.demonstration)
 
     def exchange(self, query: Query, key: Key | None = None) -> Exchange:
@@ -95,6 +100,17 @@ class Engine:
             return score
         chances = {model: self.prior if p is None else p for model, p in score.p_correct.items()}
         return msgspec.structs.replace(score, p_correct=chances)
+
+    def promised(self, policy: Policy, dial: float) -> Policy:
+        """The cheapest policy whose certificate is in force and promises a loss of at most `dial`, else `policy`.
+
+        A model that was asked for by name stays the one, and so does a policy that promises as much already: a dial
+        can only tighten.
+        """
+        if isinstance(policy, Fixed) or any(one is policy and one.max_quality_loss <= dial for one in self.promises):
+            return policy
+        fitting = [one for one in self.promises if one.max_quality_loss <= dial and one.in_force]
+        return max(fitting, key=lambda one: one.max_quality_loss, default=policy)
 
     def publish(self, entry: Entry) -> None:
         """Give a finished request to the ledger and to whoever counts."""
@@ -115,6 +131,7 @@ class Exchange:
         self.flight: Flight | None = None
         self.caller: Caller | None = None
         self.tab: Tab | None = None  # what is taken from the limits of the key, where it has any
+        self._audit: Audited | None = None
         self._began_us = time.monotonic_ns() // 1000
         self._gone = ""
 
@@ -125,6 +142,8 @@ class Exchange:
             policy = self._policy()  # 1. who plans: `auto`, a policy, or a model by name
             permit = await self._permit()  # 2. privacy: what it holds, and who may see it
             tiers = engine.admission.admit(query, self.key, permit)
+            if engine.auditor is not None and engine.auditor.toss(policy.name):
+                self._audit = Audited(query, tiers, unredacted(permit))  # the coin falls before anyone knows the answer
             sender = engine.sender if self.key is None or not self.key.metered else await self._pays(self.key)
             score = self.score = engine.score(query)  # 3. classify: how hard, what kind, who would be right
             await self._commit_intent(tiers, permit)  # 4. ledger: above `internal`, write down first what will leave
@@ -140,9 +159,8 @@ class Exchange:
             return self._finish(None, error)
         except LedgerError:
             return self._finish(None, Overloaded(_NO_INTENT, code="ledger_unavailable", retry_after_s=5.0))
-        except BaseException:  # a bug, or the server stops: what the tab holds is given back
-            if self.tab is not None:
-                self.tab.close(())
+        except (Exception, asyncio.CancelledError):  # a fault of ours, or the gateway stops: what was sent is kept
+            self._finish(None, RequestError("the gateway did not finish this request", code="internal_error"))
             raise
         return self._finish(decision, None)  # 6. ledger: what was asked, tried, served and saved
 
@@ -195,6 +213,9 @@ class Exchange:
                 code="model_not_found",
                 param="model",
             )
+        dial = self.query.dials.max_quality_loss
+        if dial is not None and self.engine.promises:
+            policy = self.engine.promised(policy, dial)
         self.policy = policy.name
         return policy
 
@@ -213,11 +234,13 @@ class Exchange:
             max_quality_loss=dials.max_quality_loss,
             format=needs.tools or needs.json_object or needs.json_schema,
             demonstration=self.engine.demonstration,
+            query=self.query,
         )
 
     def _expected_cost(self, model: str) -> int:
         price, needs = self.engine.catalogue.models[model].price, self.query.needs
-        return 0 if price is None else price.cost(Usage(needs.input_tokens, needs.output_tokens or USUAL_ANSWER))
+        written = (needs.output_tokens or USUAL_ANSWER) * needs.n
+        return 0 if price is None else price.cost(Usage(needs.input_tokens, written))
 
     async def _commit_intent(self, tiers: tuple[Tier, ...], permit: Permit) -> None:
         if self.data_class < self.engine.intent_from:
@@ -245,6 +268,8 @@ class Exchange:
             latency_us=time.monotonic_ns() // 1000 - self._began_us, waiting_us=flight.waiting_us if flight else 0,
         )  # fmt: skip
         self.engine.publish(entry)
+        if self._audit is not None and self.engine.auditor is not None:
+            self.engine.auditor.take(self._audit, entry, served.outcome if served else None, attempts)
         answer = Answer(entry, served.outcome if served else None, error, decision)
         if self.tab is not None:
             self.tab.close(attempts)

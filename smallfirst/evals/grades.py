@@ -40,11 +40,17 @@ class GradedQuery(msgspec.Struct, frozen=True):
     sample_prob: float  # with which the query came to be both kept and graded
 
 
+class ScoredAnswer(AnswerRow, frozen=True, omit_defaults=True):
+    """A row with its score beside it: one table, as `smallfirst evaluate` takes it."""
+
+    score: float = -1.0  # always given; 0 must be written
+
+
 def read_grades(path: Path) -> list[Grade]:
     """Every grade of a .jsonl or .parquet file; a table of answers with a `score` column is one too.
 
     Raises DataError that names file, line and field: a score that is missing or outside 0..1, a probability that is
-    none, two grades of one answer by one grader that differ.
+    none, two grades of one answer by one grader.
     """
     kept: dict[tuple[str, str, str], Grade] = {}
     for line, raw in table_rows(path):
@@ -56,7 +62,7 @@ def read_grades(path: Path) -> list[Grade]:
             raise DataError(f"{where}: {error}") from None
         grade = _checked(row, where)
         before = kept.setdefault((grade.query_id, grade.model, grade.grader), grade)
-        if before.score != grade.score:
+        if before is not grade:
             raise DataError(
                 f"{where}: a second score of {grade.model!r} on query_id {grade.query_id!r} by {grade.grader} "
                 f"({grade.score:g}, before {before.score:g}); keep one of them"
@@ -142,6 +148,15 @@ def _scores(grades: Iterable[Grade], grader: str | None) -> dict[tuple[str, str]
     if grader is not None and grader not in names:
         raise DataError(f"no grades by {grader!r}; there are: {', '.join(names)}")
     return {(g.query_id, g.model): g for g in listed if grader in (None, g.grader)}
+
+
+def scored_rows(queries: Iterable[GradedQuery]) -> list[ScoredAnswer]:
+    """One table of what was joined."""
+    return [
+        ScoredAnswer(**msgspec.structs.asdict(row), score=score)
+        for query in queries
+        for row, score in zip(query.answers, query.scores, strict=True)
+    ]
 
 
 def graders_of(grades: Collection[Grade]) -> list[str]:

@@ -7,6 +7,7 @@ policies. Only evals and learn see scores beside outcomes; this is where evals r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -14,10 +15,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from smallfirst.errors import DataError, SetupError
+from smallfirst.core import NANO
+from smallfirst.errors import DataError
+from smallfirst.evals.outcome_files import Row, numbered_rows
 from smallfirst.evals.statistics import Floats
 from smallfirst.learn.outcomes import group_of
-from smallfirst.models.recorded import prompt_key
+from smallfirst.models.recorded import CHARACTERS_A_TOKEN, prompt_key
 
 
 class Scored(msgspec.Struct, frozen=True):
@@ -33,24 +36,21 @@ class Scored(msgspec.Struct, frozen=True):
     tier: str = ""
     input_chars: int = 0
     output_chars: int = 0
-
-
-class _Row(msgspec.Struct):
-    """One line of JSONL or one row of a table, before it is checked."""
-
-    query_id: str
-    prompt: str
-    model: str
-    score: float | None = None
-    benchmark: str | None = None
-    category: str | None = None
-    tier: str | None = None
-    input_chars: float | None = None
-    output_chars: float | None = None
+    slice: str = ""
+    input_tokens: float | None = None  # where the file says; else characters / 4
+    output_tokens: float | None = None
+    cost: float | None = None  # nano-dollars, where the file says
+    latency_us: float | None = None  # where the file says
+    answer: str | None = None
+    finish: str = "stop"
 
 
 class ScoreTable(msgspec.Struct, frozen=True):
-    """Scores (n, m) and characters (n, m) of the same m models on the same n prompts; copies share a group."""
+    """Scores (n, m) and lengths (n, m) of the same m models on the same n prompts; copies share a group.
+
+    `costs` (nano-dollars) and `latency` (microseconds) are (n, m) with nan where the file does not say, or None where
+    it never does.
+    """
 
     models: tuple[str, ...]
     query_ids: tuple[str, ...]
@@ -60,19 +60,20 @@ class ScoreTable(msgspec.Struct, frozen=True):
     scores: Floats
     input_chars: Floats
     output_chars: Floats
+    categories: tuple[str, ...] = ()
+    slices: tuple[str, ...] = ()
+    input_tokens: Floats | None = None
+    output_tokens: Floats | None = None
+    costs: Floats | None = None
+    latency: Floats | None = None
 
     def rows(self, groups: Collection[str]) -> ScoreTable:
         """Only the rows of these groups, in the order they have here."""
         keep = [i for i, group in enumerate(self.groups) if group in groups]
-        return ScoreTable(
-            models=self.models,
-            query_ids=tuple(self.query_ids[i] for i in keep),
-            prompts=tuple(self.prompts[i] for i in keep),
-            groups=tuple(self.groups[i] for i in keep),
-            benchmarks=tuple(self.benchmarks[i] for i in keep),
-            scores=self.scores[keep],
-            input_chars=self.input_chars[keep],
-            output_chars=self.output_chars[keep],
+        return msgspec.structs.replace(
+            self,
+            **{name: tuple(value[i] for i in keep) for name in _BY_ROW if (value := getattr(self, name))},
+            **{name: value[keep] for name in _BY_CELL if (value := getattr(self, name)) is not None},
         )
 
     def column(self, model: str) -> int:
@@ -82,75 +83,80 @@ class ScoreTable(msgspec.Struct, frozen=True):
         return self.models.index(model)
 
 
-def read_outcomes(path: Path, *, models: Collection[str] | None = None, score: str = "score") -> list[Scored]:
-    """Every row of a .parquet or .jsonl file of outcomes (of these models), checked; identical copies once.
+_BY_ROW = ("query_ids", "prompts", "groups", "benchmarks", "categories", "slices")
+_BY_CELL = ("scores", "input_chars", "output_chars", "input_tokens", "output_tokens", "costs", "latency")
 
-    `score` names the column, where a table has two. Raises DataError that names file, line and field: a score that is
-    missing or outside 0..1, or two rows for one query and model that disagree. SetupError without pyarrow.
+
+def read_outcomes(
+    path: Path, *, models: Collection[str] | None = None, score: str = "score", once: bool = True
+) -> list[Scored]:
+    """Every row of a .parquet or .jsonl file of outcomes (of these models), checked.
+
+    `score` names the column, where a table has two. `once`: identical copies of a row count once; False refuses them.
+    Raises DataError that names file, line and field: a score that is missing or outside 0..1, or two rows for one
+    query and model that disagree. SetupError without pyarrow.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
-    numbered = _parquet_rows(path, models, score) if path.suffix == ".parquet" else _jsonl_rows(path)
-    kept: dict[tuple[str, str, str], Scored] = {}
-    for line, row in numbered:
+    kept: dict[tuple[str, str, str], tuple[Scored, int]] = {}
+    groups: dict[str, str] = {}
+    for line, row in numbered_rows(path, models, score):
         if models is not None and row.model not in models:
             continue
-        scored = _checked(row, f"{path.name}, line {line}")
-        before = kept.setdefault((scored.benchmark, scored.query_id, scored.model), scored)
+        scored = _checked(row, groups, path.name, line)
+        before, first = kept.setdefault((scored.benchmark, scored.query_id, scored.model), (scored, line))
+        if before is scored:
+            continue
+        second = f"{path.name}, line {line}: a second row for query_id {scored.query_id!r} and model {scored.model!r}"
         if (before.score, before.prompt) != (scored.score, scored.prompt):
             raise DataError(
-                f"{path.name}, line {line}: a second row for query_id {scored.query_id!r} and model {scored.model!r} "
-                "has another score or prompt"
+                f"{second} has another score or prompt than line {first}; keep one of them, or give repeated queries "
+                "ids of their own"
             )
-    return list(kept.values())
+        if not once:
+            raise DataError(f"{second} says the same as line {first}; remove one of them")
+    return [scored for scored, _ in kept.values()]
 
 
-def _checked(row: _Row, where: str) -> Scored:
-    if row.score is None or np.isnan(row.score):
-        raise DataError(f"{where}: score is missing (query_id {row.query_id!r}, model {row.model!r})")
+def _checked(row: Row, groups: dict[str, str], name: str, line: int) -> Scored:
+    where = f"{name}, line {line}"
+    if row.score is None or math.isnan(row.score):
+        raise DataError(
+            f"{where}: score is missing (query_id {row.query_id!r}, model {row.model!r}); grade it, or cut the query"
+        )
     if not 0 <= row.score <= 1:
-        raise DataError(f"{where}: score must be in 0..1, not {row.score}")
+        raise DataError(f"{where}: score must be in 0..1, not {row.score}; divide by the highest there can be")
+    group = groups.get(row.prompt)
+    if group is None:
+        group = groups[row.prompt] = group_of(row.prompt)
+    sent = len(row.prompt) if row.input_chars is None else int(row.input_chars)
+    answered = len(row.answer or "") if row.output_chars is None else int(row.output_chars)
+    latency_ms = row.latency_ms if row.latency_s is None else row.latency_s * 1000
     return Scored(
         query_id=row.query_id,
         prompt=row.prompt,
         model=row.model,
         score=row.score,
-        group=group_of(row.prompt),
+        group=group,
         benchmark=row.benchmark or "",
         category=row.category or "",
         tier=row.tier or "",
-        input_chars=len(row.prompt) if row.input_chars is None else int(row.input_chars),
-        output_chars=0 if row.output_chars is None else int(row.output_chars),
+        input_chars=sent,
+        output_chars=answered,
+        slice=row.slice or "",
+        input_tokens=_amount(row.input_tokens, 1, f"{where}: input_tokens"),
+        output_tokens=_amount(row.output_tokens, 1, f"{where}: output_tokens"),
+        cost=_amount(row.cost_usd, NANO, f"{where}: cost_usd"),
+        latency_us=_amount(latency_ms, 1000, f"{where}: latency"),
+        answer=row.answer,
+        finish=row.finish or "stop",
     )
 
 
-def _jsonl_rows(path: Path) -> Iterable[tuple[int, _Row]]:
-    decoder = msgspec.json.Decoder(_Row)
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                yield number, decoder.decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise DataError(f"{path.name}, line {number}: {error}") from None
-
-
-def _parquet_rows(path: Path, models: Collection[str] | None, score: str) -> Iterable[tuple[int, _Row]]:
-    try:
-        import pyarrow.parquet as pq  # noqa: PLC0415 - an extra; the gateway never needs it
-    except ImportError as error:
-        raise SetupError("reading outcome tables needs pyarrow: pip install 'smallfirst[evals]'") from error
-    present = set(pq.read_schema(path).names)
-    if missing := {"query_id", "prompt", "model", score} - present:
-        raise DataError(f"{path.name}: column {sorted(missing)[0]!r} is missing")
-    optional = [name for name in ("benchmark", "category", "tier", "input_chars", "output_chars") if name in present]
-    filters = None if models is None else [("model", "in", sorted(models))]
-    columns = ["query_id", "prompt", "model", score, *optional]
-    table = pq.read_table(path, columns=columns, filters=filters).to_pydict()
-    names = ["score" if name == score else name for name in columns]
-    for number, values in enumerate(zip(*(table[name] for name in columns), strict=True), 1):
-        yield number, _Row(**dict(zip(names, values, strict=True)))
+def _amount(value: float | None, times: float, where: str) -> float | None:
+    if value is None or math.isnan(value):
+        return None
+    if value < 0:
+        raise DataError(f"{where} can't be negative: {value}")
+    return value * times
 
 
 def by_group(rows: Iterable[Scored]) -> dict[str, list[Scored]]:
@@ -192,21 +198,44 @@ def score_table(rows: Sequence[Scored], models: Sequence[str]) -> ScoreTable:
     """
     first: dict[str, tuple[str, str]] = {}  # prompt -> (benchmark, query_id)
     cells: dict[tuple[str, str], dict[str, Scored]] = {}
+    keys: dict[str, str] = {}
     for row in rows:
         query = (row.benchmark, row.query_id)
-        if first.setdefault(prompt_key(row.prompt), query) == query:
+        key = keys.get(row.prompt)
+        if key is None:
+            key = keys[row.prompt] = prompt_key(row.prompt)
+        if first.setdefault(key, query) == query:
             cells.setdefault(query, {})[row.model] = row
     complete = [cells[query] for query in first.values() if all(model in cells[query] for model in models)]
     if not complete:
         raise DataError(f"no prompt was answered by all of: {', '.join(models)}")
+    return _line_up(complete, models)
+
+
+def _line_up(complete: Sequence[Mapping[str, Scored]], models: Sequence[str]) -> ScoreTable:
     lead = [cell[models[0]] for cell in complete]
+
+    def cells(field: str) -> Floats:
+        return np.array([[getattr(cell[model], field) for model in models] for cell in complete], dtype=np.float64)
+
+    def tokens(side: str) -> Floats:
+        said = cells(f"{side}_tokens")
+        return np.where(np.isnan(said), np.ceil(cells(f"{side}_chars") / CHARACTERS_A_TOKEN), said)
+
+    costs, latency = cells("cost"), cells("latency_us")  # None becomes nan
     return ScoreTable(
         models=tuple(models),
         query_ids=tuple(row.query_id for row in lead),
         prompts=tuple(row.prompt for row in lead),
         groups=tuple(row.group for row in lead),
         benchmarks=tuple(row.benchmark for row in lead),
-        scores=np.array([[cell[model].score for model in models] for cell in complete]),
-        input_chars=np.array([[cell[model].input_chars for model in models] for cell in complete], dtype=np.float64),
-        output_chars=np.array([[cell[model].output_chars for model in models] for cell in complete], dtype=np.float64),
+        scores=cells("score"),
+        input_chars=cells("input_chars"),
+        output_chars=cells("output_chars"),
+        categories=tuple(row.category for row in lead),
+        slices=tuple(row.slice for row in lead),
+        input_tokens=tokens("input"),
+        output_tokens=tokens("output"),
+        costs=None if np.isnan(costs).all() else costs,
+        latency=None if np.isnan(latency).all() else latency,
     )

@@ -16,14 +16,22 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
+import msgspec
+
 from smallfirst.classify.classifier import Classifier
 from smallfirst.classify.probes import Probe, decode_probe, encode_probe, make_row
 from smallfirst.classify.shipped import shipped_weights
+from smallfirst.classify.weights import KINDS, Weights, decode
 from smallfirst.core import Kind, Model
 from smallfirst.errors import DataError
 
 SHIPPED = "smollm2-135m.probe.json"
 """In smallfirst/classify/data: the probe of the embedded demonstration model, from its recorded answers."""
+
+WELL_ASKED = 200
+"""Prompts of a kind from which on the recorded models' heads say how models differ on it."""
+ASKED_SPREAD, UNASKED_SPREAD = 0.1, 4.0
+"""Variances, in squared log-odds, of what a kind adds to a new model's head before its labels speak."""
 
 Z95 = 1.959963984540054
 log = logging.getLogger(__name__)
@@ -84,15 +92,36 @@ def save_probe(directory: Path, probe: Probe) -> Path:
 def fit_probe(model: str, scored: Iterable[Scored], weights: bytes, *, prompts: str, at: int) -> Probe:
     """A probe from scored answers. `weights` are the classifier's bytes, `prompts` the digest of what was asked.
 
-    Rows are by the kind that the classifier sees, because that is what they will be looked up by.
+    Rows are by the kind that the classifier sees, because that is what they will be looked up by. The head is the most
+    likely one for these scores, given how the heads of recorded models differ.
     """
-    classifier = Classifier.from_bytes(weights)
+    from smallfirst.learn.heads import new_head  # noqa: PLC0415 - brings numpy, which a gateway's start does not need
+
+    decoded = decode(weights)
+    classifier = Classifier(decoded)
     by_kind: dict[Kind, list[tuple[float, float]]] = {}
+    features: list[list[float]] = []
+    kinds: list[Kind] = []
+    scores: list[float] = []
     for text, score in scored:
         complexity, kind = classifier.rate(text)
         by_kind.setdefault(kind, []).append((score, complexity))
+        features.append(classifier.features(text))
+        kinds.append(kind)
+        scores.append(score)
     rows = {kind: make_row(results) for kind, results in sorted(by_kind.items())}
-    return Probe(model, f"{prompts[:16]}/{classifier_digest(weights)}", at, rows)
+    named = f"{prompts[:16]}/{classifier_digest(weights)}"
+    if not decoded.heads or not scores:
+        return Probe(model, named, at, rows)
+    head, offsets = new_head(features, scores, decoded.prior, kinds, _spread(decoded))
+    rows = {kind: msgspec.structs.replace(row, offset=offsets[kind]) for kind, row in rows.items()}
+    return Probe(model, named, at, rows, head)
+
+
+def _spread(weights: Weights) -> dict[str, float]:
+    """How far a model may be off on a kind: little where recorded models were asked that kind, else a lot."""
+    asked = {kind for head in weights.heads for kind, row in head.rows.items() if row.n >= WELL_ASKED}
+    return {kind: ASKED_SPREAD if kind in asked else UNASKED_SPREAD for kind in KINDS}
 
 
 def classifier_digest(weights: bytes) -> str:

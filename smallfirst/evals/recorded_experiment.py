@@ -25,7 +25,6 @@ from smallfirst.evals.baselines import (
     always,
     best_single,
     cheapest_single,
-    nearest_neighbours,
     oracle,
     price_table,
     random_mix,
@@ -33,6 +32,7 @@ from smallfirst.evals.baselines import (
 from smallfirst.evals.outcomes import Scored, score_table, split
 from smallfirst.evals.probe import Scored as ProbeAnswer
 from smallfirst.evals.probe import fit_probe
+from smallfirst.evals.query_routers import nearest_neighbours
 from smallfirst.evals.replies import Reply
 from smallfirst.evals.statistics import Interval, bootstrap_ratio
 

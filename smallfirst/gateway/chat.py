@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import os
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any
 
 import msgspec
@@ -26,7 +26,7 @@ from smallfirst.policy.protocol import Start
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
-Send = Callable[[Message], Awaitable[None]]
+Send = Callable[[Message], Coroutine[Any, Any, None]]
 
 _process = os.urandom(4).hex()
 _serial = itertools.count()
@@ -68,8 +68,11 @@ def _too_large(settings: ServerSettings) -> TooLarge:
 class ChatHandler:
     """Serves chat completions from an engine."""
 
-    def __init__(self, engine: Engine, keys: Keys, settings: ServerSettings) -> None:
-        self._engine, self._keys, self._settings = engine, keys, settings
+    def __init__(
+        self, engine: Engine, keys: Keys, settings: ServerSettings, loaded: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """`loaded` is awaited before the first request is served: where nobody can answer until a model has loaded."""
+        self._engine, self._keys, self._settings, self._loaded = engine, keys, settings, loaded
         self._attendant = Attendant(settings.body_timeout_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,6 +102,9 @@ class ChatHandler:
         exchange = self._engine.exchange(query, key)
         guest.ask(exchange)
         debug = headers.get(b"x-smallfirst-debug") == b"true"
+        if self._loaded is not None:
+            await self._loaded()
+            self._loaded = None
         if query.stream:
             await StreamReply(exchange, query, send, self._settings.keep_alive_s, debug=debug).run()
         else:
@@ -130,13 +136,16 @@ class StreamReply:
         self._exchange, self._query, self._send, self._keep_alive_s = exchange, query, send, keep_alive_s
         self._debug = debug
         self._begun = False
+        self._comment: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        keep_alive = asyncio.get_running_loop().create_task(self._keep_alive())
+        self._keep_alive(asyncio.get_running_loop())
         try:
             answer = await self._exchange.run(self)
         finally:
-            keep_alive.cancel()
+            self._timer.cancel()
+            if self._comment is not None:
+                self._comment.cancel()
         if answer.error is not None and not self._begun:
             more = respond.debug(answer) if self._debug else []
             await send_error(self._send, answer.error, [*respond.decided(answer), *more])
@@ -169,17 +178,24 @@ class StreamReply:
                 headers += exchange.tab.headers()
             await self._begin(headers)
 
-    async def relay(self, block: bytes) -> None:
-        """Once an event: it sends by itself and saves a call."""
-        await self._send({"type": "http.response.body", "body": block, "more_body": True})
+    def relay(self, block: bytes) -> Coroutine[Any, Any, None]:
+        """Once an event: no coroutine of its own around the server's."""
+        return self._send({"type": "http.response.body", "body": block, "more_body": True})
 
-    async def _keep_alive(self) -> None:
+    def _keep_alive(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to wait for the next comment: a timer, because most streams are over before the first is due."""
+        self._timer = loop.call_later(self._keep_alive_s, self._still_here, loop)
+
+    def _still_here(self, loop: asyncio.AbstractEventLoop) -> None:
         """A comment now and then while an answer is held, so that proxies between do not give up."""
-        while True:
-            await asyncio.sleep(self._keep_alive_s)
-            if not self._begun:
-                await self._begin([(b"x-smallfirst-request-id", self._query.id.encode())])
-            await self._write(streaming.KEEP_ALIVE)
+        if self._comment is None or self._comment.done():
+            self._comment = loop.create_task(self._say_so())
+        self._keep_alive(loop)
+
+    async def _say_so(self) -> None:
+        if not self._begun:
+            await self._begin([(b"x-smallfirst-request-id", self._query.id.encode())])
+        await self._write(streaming.KEEP_ALIVE)
 
     async def _begin(self, headers: respond.Headers) -> None:
         self._begun = True

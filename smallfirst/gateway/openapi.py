@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from smallfirst import __version__
+from smallfirst.gateway.feedback import FeedbackRequest
 from smallfirst.gateway.parse import ChatRequest
 
 ERRORS = {
@@ -49,7 +50,9 @@ ERROR_SCHEMA = {
 @functools.cache
 def document() -> dict[str, Any]:
     """OpenAPI 3.1, as a JSON-ready dict."""
-    (schema,), components = msgspec.json.schema_components([ChatRequest], ref_template="#/components/schemas/{name}")
+    (schema, said), components = msgspec.json.schema_components(
+        [ChatRequest, FeedbackRequest], ref_template="#/components/schemas/{name}"
+    )
     components["Error"] = ERROR_SCHEMA
     failures = {code: _response(words, {"$ref": "#/components/schemas/Error"}) for code, words in ERRORS.items()}
     anything = {"type": "object"}
@@ -75,6 +78,21 @@ def document() -> dict[str, Any]:
         "paths": {
             "/v1/chat/completions": {"post": chat},
             "/v1/models": {"get": _get("listModels", "Every name that `model` may hold", anything, ("401",))},
+            "/v1/certificate": {
+                "get": _get("getCertificate", "Certified policies and whether they are in force", anything, ("401",))
+            },
+            "/v1/feedback": {
+                "post": {
+                    "operationId": "giveFeedback",
+                    "summary": "What a caller says of an answer: shown in the report, never tested",
+                    "requestBody": {"required": True, "content": {"application/json": {"schema": said}}},
+                    "responses": {
+                        "202": _response("Noted", anything),
+                        **{code: failures[code] for code in ("400", "401", "413")},
+                    },
+                    "security": [{}, {"bearer": []}],
+                }
+            },
             "/health": {"get": _get("health", "The process lives", anything)},
             "/ready": {"get": _get("ready", "Models and ledger can serve", anything, ("503",), anything)},
             "/metrics": {

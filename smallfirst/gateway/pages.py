@@ -5,7 +5,7 @@ Knows what they look like. Does not know how a request is served.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
@@ -18,6 +18,7 @@ from smallfirst.gateway.chat import Scope, Send, send_whole
 from smallfirst.gateway.openapi import document
 from smallfirst.gateway.respond import JSON
 from smallfirst.models.catalogue import Catalogue
+from smallfirst.monitor.guard import Guarded
 
 
 class Readiness(msgspec.Struct, frozen=True):
@@ -59,6 +60,29 @@ def models_page(catalogue: Catalogue, policies: tuple[str, ...], keys: Keys) -> 
 
 def _named(listed: list[dict[str, object]], allowed: frozenset[str] | None) -> list[dict[str, object]]:
     return listed if allowed is None else [one for one in listed if one["id"] in allowed]
+
+
+def certificate_page(promises: Sequence[Guarded], keys: Keys) -> Handler:
+    """GET /v1/certificate: every certified policy, whether its certificate is in force, why not, and the document."""
+
+    async def page(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        given = (headers.get(name, b"").decode("latin-1") or None for name in (b"authorization", b"x-api-key"))
+        keys.check(*given)
+        data = [
+            {
+                "policy": guarded.name,
+                "in_force": guarded.in_force,
+                "voided_by": guarded.found.voiding,
+                "warnings": guarded.found.warning,
+                "alarms": [{"slice": name, "since_us": since} for name, since in guarded.alarms.items()],
+                "certificate": guarded.certificate,
+            }
+            for guarded in promises
+        ]
+        await send_whole(send, 200, [JSON], msgspec.json.encode({"object": "list", "data": data}))
+
+    return page
 
 
 def health_page() -> Handler:

@@ -153,12 +153,13 @@ def parse_chat(body: bytes, headers: Mapping[bytes, bytes], request_id: str, *, 
         asked=request.model,
         text=_user_text(request.messages),
         fields=fields,
-        needs=_needs(request),
+        needs=_needs(request, fields),
         stream=bool(request.stream),
         include_usage=bool(options and options.include_usage),
         dials=dials,
         response_schema=Schema(form.json_schema.name, form.json_schema.schema) if form and form.json_schema else None,
         tools=tuple(Schema(t.function.name, t.function.parameters or {}) for t in request.tools or ()),
+        turns=sum(m.role == "assistant" for m in request.messages) if len(request.messages) > 1 else 0,
     )
 
 
@@ -193,8 +194,13 @@ def _user_text(messages: list[Message]) -> str:
     return ""
 
 
-def _needs(request: ChatRequest) -> Needs:
-    chars, images = 0, 0
+_BESIDE = ("tools", "functions", "response_format")
+"""Fields beside the messages that models read as part of the prompt."""
+
+
+def _needs(request: ChatRequest, fields: Mapping[str, Raw]) -> Needs:
+    chars = sum(len(bytes(fields[name])) for name in _BESIDE if name in fields)
+    images = 0
     for message in request.messages:
         content = message.content
         if isinstance(content, str):
@@ -206,7 +212,7 @@ def _needs(request: ChatRequest) -> Needs:
             chars += len(call.function.arguments)
     form = request.response_format.type if request.response_format else "text"
     return Needs(
-        tools=bool(request.tools),
+        tools=bool(request.tools) or "functions" in fields,
         json_object=form == "json_object",
         json_schema=form == "json_schema",
         vision=images > 0,
@@ -217,12 +223,15 @@ def _needs(request: ChatRequest) -> Needs:
     )
 
 
-_HEADER_DIALS = (b"max-quality-loss", b"max-cost-usd", b"max-latency-ms", b"data-class", b"session", b"tags")
-_PREFIX = b"x-smallfirst-"
+_HEADER_DIALS = {
+    b"x-smallfirst-" + name.replace("_", "-").encode(): name
+    for name in ("max_quality_loss", "max_cost_usd", "max_latency_ms", "data_class", "session", "tags")
+}
+"""Header -> the dial that it sets."""
 
 
 def _dials(body: DialsBody | None, headers: Mapping[bytes, bytes]) -> Dials:
-    given = {name: headers[_PREFIX + name] for name in _HEADER_DIALS if _PREFIX + name in headers}
+    given = {dial: headers[name] for name, dial in _HEADER_DIALS.items() if name in headers}
     if not given and body is None:
         return _NO_DIALS
     if given:
@@ -241,11 +250,11 @@ def _dials(body: DialsBody | None, headers: Mapping[bytes, bytes]) -> Dials:
 _NO_DIALS = Dials()
 
 
-def _with_headers(body: DialsBody | None, given: Mapping[bytes, bytes]) -> DialsBody:
+def _with_headers(body: DialsBody | None, given: Mapping[str, bytes]) -> DialsBody:
     """The body's dials, completed from headers; of a dial that both name, the body's stands."""
     raw: dict[str, Any] = {}
-    for name, value in given.items():
-        field, text = name.decode().replace("-", "_"), value.decode("latin-1").strip()
+    for field, value in given.items():
+        text = value.decode("latin-1").strip()
         raw[field] = [tag.strip() for tag in text.split(",") if tag.strip()] if field == "tags" else text
     if body is not None:
         said = {field: value for field, value in msgspec.structs.asdict(body).items() if value not in (None, [])}

@@ -5,7 +5,7 @@ Knows the response side of chat completions and our headers. Does not know ASGI'
 
 from __future__ import annotations
 
-from smallfirst.core import NANO, Score
+from smallfirst.core import NANO, Entry, Score
 from smallfirst.engine.request import Answer
 from smallfirst.errors import RequestError
 from smallfirst.privacy.guard import Assessed
@@ -48,10 +48,18 @@ def decided(answer: Answer) -> Headers:
         (b"x-smallfirst-cost-usd", usd(entry.cost).encode()),
         (b"x-smallfirst-overhead-ms", b"%.2f" % (entry.overhead_us / 1000)),
     ]
+    if entry.certificate_id is not None or entry.out_reason is not None:
+        headers.append((b"x-smallfirst-certificate", standing(entry).encode()))
     if entry.baseline_cost is not None:
         headers.append((b"x-smallfirst-baseline-cost-usd", usd(entry.baseline_cost).encode()))
     headers += answer.limits
     return headers
+
+
+def standing(entry: Entry) -> str:
+    """`3f2a91c0...; inside`, or `3f2a91c0...; outside, alarm`."""
+    where = "inside" if entry.in_certificate else f"outside, {entry.out_reason}"
+    return f"{entry.certificate_id or 'none'}; {where}"
 
 
 def debug(answer: Answer) -> Headers:
@@ -84,7 +92,9 @@ def class_headers(assessed: Assessed) -> Headers:
 def decision_json(answer: Answer) -> dict[str, object]:
     """The `smallfirst` field of a stream's last event."""
     entry = answer.entry
+    promised = entry.certificate_id is not None or entry.out_reason is not None
     return {
+        **({"certificate": standing(entry)} if promised else {}),
         "request_id": entry.id,
         "tier": entry.served_tier,
         "model": entry.served_model,

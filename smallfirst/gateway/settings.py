@@ -9,7 +9,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     listen: str = "127.0.0.1:4000"
     max_body_mb: float = 20.0
     max_messages: int = 2000
-    body_timeout_s: float = 30.0  # a client slower than this with its body gets 408
+    body_timeout_s: float = 30.0  # a client slower than this with its head or body gets 408
     keep_alive_s: float = 10.0  # a held stream sends a comment this often
     drain_s: float = 20.0  # on SIGTERM: how long running requests may finish
     admin_key: str | None = None  # with it the admin API is there; callers send it as `Authorization: Bearer`

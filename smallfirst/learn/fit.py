@@ -6,6 +6,7 @@ Knows design matrices and logistic regression. Does not know files or tables; tr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import msgspec
@@ -13,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smallfirst.classify.sample import units
-from smallfirst.classify.weights import KINDS, ZERO
+from smallfirst.classify.tables import ZERO
+from smallfirst.classify.weights import KINDS
 from smallfirst.errors import SetupError
 from smallfirst.learn.features import Features, Vocabulary, make_vocabulary, matrix
 
@@ -59,6 +61,21 @@ def regression(c: float, seed: int, **more: Any) -> Any:
     return LogisticRegression(C=c, max_iter=400, tol=1e-4, random_state=seed, **more)
 
 
+def one_thread() -> AbstractContextManager[Any]:
+    """Holds the linear algebra to one thread, so that its sums do not depend on the machine's cores.
+
+    Only libraries that are loaded already can be held: hence the imports that nothing here uses.
+    """
+    try:
+        import scipy.optimize  # type: ignore[import-untyped]  # noqa: F401, PLC0415 - as below
+        import sklearn.linear_model  # noqa: F401, PLC0415 - an extra; the gateway never needs it
+        from threadpoolctl import threadpool_limits  # noqa: PLC0415 - comes with scikit-learn
+    except ImportError as error:
+        raise SetupError("training needs scikit-learn: pip install 'smallfirst[learn]'") from error
+    limits: AbstractContextManager[Any] = threadpool_limits(1)
+    return limits
+
+
 def fit_shares(rows: Any, shares: Array, c: float, seed: int) -> Line:
     """Logistic regression on shares: every row counts `share` times as positive and `1 - share` times as negative."""
     size = rows.shape[0]
@@ -94,8 +111,8 @@ def calibrate(
     always: Sequence[Features],
     recipe: Recipe,
     seed: int,
-) -> Calibration:
-    """Clip, Platt's line and the familiar share, all from predictions out of fold."""
+) -> tuple[Calibration, Array]:
+    """Clip, Platt's line and the familiar share, all from predictions out of fold; and those log-odds, calibrated."""
     fold = fold_of(groups, recipe.folds)
     segments: list[Array] = [np.empty(0)] * len(shown)
     rest, unknown = np.zeros(len(shown)), np.zeros(len(shown))
@@ -115,12 +132,13 @@ def calibrate(
     clip = float(np.quantile(np.abs(np.concatenate(segments)) / np.concatenate(room), recipe.clip_quantile))
     raw = clipped(segments, room, rest, clip)
     platt = fit_shares(raw[:, None], shares, 1e6, seed)
-    return Calibration(
+    found = Calibration(
         clip=clip,
         slope=float(platt.weights[0]),
         offset=platt.intercept,
         familiar=float(np.quantile(unknown, recipe.familiar_quantile)),
     )
+    return found, found.slope * raw + found.offset
 
 
 def fit_kinds(rows: Any, kinds: Sequence[str], recipe: Recipe, seed: int) -> tuple[Array, Array]:
@@ -137,6 +155,6 @@ def fit_kinds(rows: Any, kinds: Sequence[str], recipe: Recipe, seed: int) -> tup
 
 def rounded(values: Array) -> tuple[NDArray[np.uint8], float]:
     """(bytes around ZERO, the step); the largest weight fills the range."""
-    step = float(np.abs(values).max()) / (ZERO - 1)
+    step = float(np.abs(values).max(initial=0.0)) / (ZERO - 1)
     step = step if step > 0 else 1.0
     return (np.rint(values / step) + ZERO).astype(np.uint8), step

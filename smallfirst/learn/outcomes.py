@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -33,6 +34,17 @@ KINDS: dict[str, Kind] = {
 }
 """Kind of query by benchmark; a benchmark that is not here is `other`."""
 
+_SPELLINGS = (
+    ("meta-llama", "llama"),
+    ("claude-3.5", "claude-3-5"),
+    ("mixtral-8x7b-instruct-v0.1", "mixtral-8x7b-instruct"),
+    ("gemini-flash-1.5", "gemini-1.5-flash"),
+    ("gemini-pro-1.5", "gemini-1.5-pro"),
+    ("claude-3-haiku-20240307", "claude-3-haiku"),
+    ("claude-3-opus-20240229", "claude-3-opus"),
+    ("gpt-4-1106-preview", "gpt-4-turbo-1106"),
+)
+
 _OPTION = re.compile(r"^A[.)] ", re.MULTILINE)
 _TRAILER = re.compile(r"after careful thought, put you final answer in.*$", re.IGNORECASE | re.DOTALL)
 _NOISE = re.compile(r"[\W_]+")
@@ -52,6 +64,18 @@ class Prompt(msgspec.Struct, frozen=True):
     kind: Kind
     hard: float | None
     models: int  # how many models `hard` is a mean over
+    scores: dict[str, float] = {}  # of every model that answered it, by the name of model_name
+
+
+def model_name(recorded: str) -> str:
+    """One name for a model that the tables spell in several ways: lower case, without maker, date of a file and host.
+
+    Releases stay apart: gpt-4o-2024-05-13 and gpt-4o-2024-08-06 are two models.
+    """
+    name = recorded.lower().split("@")[0]
+    for long, short in _SPELLINGS:
+        name = name.replace(long, short)
+    return name
 
 
 def has_options(text: str) -> bool:
@@ -82,8 +106,8 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_prompts(folder: Path, files: tuple[str, ...] = FIT_FILES) -> list[Prompt]:
-    """Every prompt of `files` in `folder`, once per table, in a fixed order.
+def read_prompts(folder: Path, files: tuple[str, ...] = FIT_FILES, *, without: Collection[str] = ()) -> list[Prompt]:
+    """Every prompt of `files` in `folder`, once per table, in a fixed order; as if the models `without` did not exist.
 
     Raises DataError when a file is missing or is not one that may be fitted on, SetupError without pyarrow.
     """
@@ -94,11 +118,11 @@ def read_prompts(folder: Path, files: tuple[str, ...] = FIT_FILES) -> list[Promp
         path = folder / f"{name}.parquet"
         if not path.is_file():
             raise DataError(f"{path}: no such file")
-        prompts.extend(_read_table(name, path))
+        prompts.extend(_read_table(name, path, without))
     return prompts
 
 
-def _read_table(name: str, path: Path) -> list[Prompt]:
+def _read_table(name: str, path: Path, without: Collection[str]) -> list[Prompt]:
     try:
         import pyarrow.parquet as pq  # noqa: PLC0415 - an extra; the gateway never needs it
     except ImportError as error:
@@ -107,12 +131,17 @@ def _read_table(name: str, path: Path) -> list[Prompt]:
     columns = pq.read_table(path, columns=wanted).to_pydict()
     first: dict[tuple[str, str], int] = {}
     wrong: dict[tuple[str, str], list[float]] = {}
+    scores: dict[tuple[str, str], dict[str, float]] = {}
     for row, (benchmark, query_id) in enumerate(zip(columns["benchmark"], columns["query_id"], strict=True)):
         key = (benchmark, query_id)
         first.setdefault(key, row)
-        usable = columns["tier"][row] == "slm" and columns["score"][row] is not None
-        if usable and not _format_failure(name, benchmark, columns["model"][row]):
-            wrong.setdefault(key, []).append(1.0 - min(1.0, max(0.0, float(columns["score"][row]))))
+        model, score = columns["model"][row], columns["score"][row]
+        if score is None or model_name(model) in without or _format_failure(name, benchmark, model):
+            continue
+        score = min(1.0, max(0.0, float(score)))
+        scores.setdefault(key, {})[model_name(model)] = score
+        if columns["tier"][row] == "slm":
+            wrong.setdefault(key, []).append(1.0 - score)
     prompts = []
     for key in sorted(first):
         row = first[key]
@@ -128,6 +157,7 @@ def _read_table(name: str, path: Path) -> list[Prompt]:
                 kind=_kind(key[0], text),
                 hard=sum(misses) / len(misses) if misses else None,
                 models=len(misses),
+                scores=scores.get(key, {}),
             )
         )
     return prompts

@@ -186,8 +186,9 @@ _DETECTORS = "SELECT certificate_id, slice, n, state, alarmed_at, at FROM monito
 _AUDITS = """
     SELECT request_id, at, policy, certificate_id, in_certificate, slice, rate, served_model, baseline_model, status,
         calls, cost, judge_cost, agreement, served_score, baseline_score, grader, kept
-    FROM audit WHERE at >= ? ORDER BY at, request_id
+    FROM audit WHERE at >= ? ORDER BY rowid
 """
+"""In the order in which they were written, which is the order in which detectors are fed."""
 
 
 def read_grades(conn: sqlite3.Connection, since_us: int = 0) -> list[Grade]:
@@ -202,7 +203,7 @@ def read_detectors(conn: sqlite3.Connection, certificate_id: str) -> list[Detect
 
 
 def read_audits(conn: sqlite3.Connection, since_us: int = 0) -> list[Audit]:
-    """Every audit since then, oldest first. Raises LedgerError."""
+    """Every audit since then, in the order in which they were written. Raises LedgerError."""
     fields = Audit.__struct_fields__
     rows = (dict(zip(fields, row, strict=True)) for row in _all(conn, _AUDITS, (since_us,)))
     return [msgspec.convert(row, Audit, strict=False) for row in rows]

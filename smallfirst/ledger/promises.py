@@ -16,6 +16,13 @@ _STANDING = """
     WHERE at >= :since AND at < :until AND (certificate_id IS NOT NULL OR out_reason IS NOT NULL)
     GROUP BY in_certificate, out_reason
 """
+_CERTIFICATES = """
+    SELECT certificate.policy, certificate.id, certificate.max_quality_loss, certificate.confidence,
+        sum(request.in_certificate), count(*)
+    FROM request JOIN certificate ON certificate.id = request.certificate_id
+    WHERE request.at >= :since AND request.at < :until
+    GROUP BY certificate.id ORDER BY count(*) DESC, certificate.id
+"""
 _AUDITS = """
     SELECT count(*), coalesce(sum(calls), 0), coalesce(sum(cost + judge_cost), 0),
         coalesce(sum(agreement IN ('same', 'alike')), 0), count(agreement), count(served_score)
@@ -46,6 +53,17 @@ class Audits(msgspec.Struct, frozen=True):
     graded: int = 0
 
 
+class Kept(msgspec.Struct, frozen=True):
+    """A certificate that was asked for, and how many of its requests stood inside."""
+
+    policy: str
+    certificate_id: str
+    max_quality_loss: float
+    confidence: float
+    inside: int
+    requests: int
+
+
 class Alarm(msgspec.Struct, frozen=True):
     """A detector that has spoken. It stands until the policy is certified again."""
 
@@ -68,6 +86,7 @@ class Promises(msgspec.Struct, frozen=True):
 
     inside: int = 0
     outside: Mapping[str, int] = msgspec.field(default_factory=dict)
+    certificates: tuple[Kept, ...] = ()
     audits: Audits = Audits()
     alarms: tuple[Alarm, ...] = ()
     feedback: Mapping[str, Opinion] = msgspec.field(default_factory=dict)
@@ -84,6 +103,7 @@ def read_promises(conn: sqlite3.Connection, window: Mapping[str, int]) -> Promis
     return Promises(
         inside=inside,
         outside=dict(sorted(outside.items(), key=lambda pair: (-pair[1], pair[0]))),
+        certificates=tuple(Kept(*row) for row in conn.execute(_CERTIFICATES, window)),
         audits=Audits(*conn.execute(_AUDITS, window).fetchone()),
         alarms=tuple(Alarm(*row) for row in conn.execute(_ALARMS, {"until": window["until"]})),
         feedback={tier: Opinion(count, mean) for tier, count, mean in conn.execute(_FEEDBACK, window)},

@@ -13,7 +13,7 @@ import msgspec
 
 from smallfirst.core import NANO
 from smallfirst.errors import LedgerError
-from smallfirst.ledger.promises import Opinion
+from smallfirst.ledger.promises import Kept, Opinion
 from smallfirst.ledger.summary import KindLine, Percentiles, Summary
 
 HOW_TO_FILL = (
@@ -64,6 +64,7 @@ class PromiseRow(msgspec.Struct, frozen=True):
     inside_share: float
     outside: Mapping[str, int]  # by reason
     not_asked: int  # requests of policies without a certificate
+    certificates: tuple[Kept, ...]
     audits: int
     audit_calls: int
     audit_cost_usd: float
@@ -140,6 +141,7 @@ def _promise(summary: Summary) -> PromiseRow:
         inside_share=found.inside / requests if requests else 0.0,
         outside=found.outside,
         not_asked=requests - found.inside - sum(found.outside.values()),
+        certificates=found.certificates,
         audits=audits.requests,
         audit_calls=audits.calls,
         audit_cost_usd=audits.cost / NANO,

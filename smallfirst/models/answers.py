@@ -36,6 +36,7 @@ class AnswerRow(msgspec.Struct, frozen=True, omit_defaults=True):
     request: dict[str, Any] | None = None  # further fields that were sent: tools, response_format, max_tokens
     category: str = ""
     slice: str = ""
+    part: str = ""  # fit, certify or report, where the split is not to be drawn
     tier: str = ""
     reference: str | None = None  # what a right answer says, for graders
     finish: str | None = None
@@ -51,22 +52,24 @@ class AnswerRow(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def read_answers(path: Path) -> list[AnswerRow]:
-    """Every row of a .jsonl or .parquet file, checked; identical copies once.
+    """Every row of a .jsonl or .parquet file, checked.
 
     Raises DataError that names file, line and field: no prompt, a probability outside 0..1, two rows for one query and
-    model that say different things, one query_id with two prompts. SetupError without pyarrow (parquet only).
+    model, one query_id with two prompts. SetupError without pyarrow (parquet only).
     """
     kept: dict[tuple[str, str], AnswerRow] = {}
+    lines: dict[tuple[str, str], int] = {}
     prompts: dict[str, tuple[str, int]] = {}
     for line, raw in table_rows(path):
         where = f"{path.name}, line {line}"
         row = _row(raw, where)
-        before = kept.setdefault((row.query_id, row.model), row)
-        if (before.answer, before.tool_calls, before.prompt) != (row.answer, row.tool_calls, row.prompt):
+        key = (row.query_id, row.model)
+        if (other := lines.setdefault(key, line)) != line:
             raise DataError(
-                f"{where}: a second row for query_id {row.query_id!r} and model {row.model!r} says something else; "
-                "keep one of them, or give repeated queries ids of their own"
+                f"{where}: a second row for query_id {row.query_id!r} and model {row.model!r}, after line {other}; "
+                "keep one of them, or give a query that was asked again an id of its own"
             )
+        kept[key] = row
         asked, first = prompts.setdefault(row.query_id, (row.prompt, line))
         if asked != row.prompt:
             raise DataError(f"{where}: query_id {row.query_id!r} has another prompt than on line {first}")
@@ -168,7 +171,14 @@ def output_tokens(row: AnswerRow) -> int:
 
 
 def row_of(
-    query: Query, outcome: Outcome, *, tier: str = "", slice: str = "", rate: float = 1.0, at_us: int = 0
+    query: Query,
+    outcome: Outcome,
+    *,
+    tier: str = "",
+    category: str = "",
+    slice: str = "",
+    rate: float = 1.0,
+    at_us: int = 0,
 ) -> AnswerRow:
     """One live answer as a row. Of the request only what validity depends on is kept beside the messages."""
     messages = msgspec.json.decode(query.fields["messages"])
@@ -183,6 +193,7 @@ def row_of(
         messages=None if alone else tuple(messages),
         tool_calls=outcome.tool_calls or None,
         request=kept or None,
+        category=category,
         slice=slice,
         tier=tier,
         finish=outcome.finish,

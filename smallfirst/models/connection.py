@@ -9,6 +9,7 @@ dict; one timer, which is moved only when it fires.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Literal, cast
 
 import httptools
@@ -27,6 +28,9 @@ IDLE_S = 60.0
 """How long an unused connection is kept."""
 DRAIN_S = 1.0
 """How long a stream whose answer has ended may take to end its body, before its connection is given up."""
+
+Tap = Callable[[], bool]
+"""Takes the bytes that have come, in the turn of the event loop that brought them; whether its waiter must look."""
 
 FaultKind = Literal["connect", "closed", "timeout", "cut", "malformed", "too_large"]
 
@@ -57,6 +61,7 @@ class Connection(asyncio.Protocol):
         "_loop",
         "_parser",
         "_paused",
+        "_tap",
         "_timer",
         "_transport",
         "_unread",
@@ -81,6 +86,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._tap: Tap | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = self._fires = self._gap_s = 0.0
         self._headed = self._keep = self._paused = False
@@ -105,9 +111,13 @@ class Connection(asyncio.Protocol):
             self._transport.write(data)
         return self.wait()
 
-    def wait(self) -> asyncio.Future[None]:
-        """A future that ends with the next thing worth knowing: bytes, the end, a fault."""
+    def wait(self, tap: Tap | None = None) -> asyncio.Future[None]:
+        """A future that ends with the next thing worth knowing: bytes, the end, a fault.
+
+        With `tap`, bytes do not end it: `tap` is called to take them, at once, until it answers True.
+        """
         waiter = self._waiter = self._loop.create_future()
+        self._tap = tap
         if self.fault is not None:
             waiter.set_result(None)
         return waiter
@@ -231,6 +241,11 @@ class Connection(asyncio.Protocol):
 
     def _streamed(self, size: int) -> None:
         self._deadline = self._loop.time() + self._gap_s
+        waiter = self._waiter
+        if self._tap is not None and waiter is not None and not waiter.done():
+            if self._tap():
+                self._wake()
+            return
         self._unread += size
         if self._unread > HIGH_WATER and not self._paused and self._transport is not None:
             self._paused = True

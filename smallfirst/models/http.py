@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from smallfirst.models.connection import MAX_BODY, Connection, HttpFault
+from smallfirst.models.connection import MAX_BODY, Connection, HttpFault, Tap
 
 CONNECT_S = 10.0
 """For DNS, TCP and TLS together."""
@@ -60,11 +61,21 @@ class Body:
             raise connection.fault
         return None
 
-    def wait(self) -> asyncio.Future[None]:
-        """Until `ready` says something else than None. Whoever is cancelled while waiting must `close`."""
+    @property
+    def take(self) -> Callable[[], bytes]:
+        """For a `tap`: what takes the bytes that have come."""
         if self._connection is None:
             raise RuntimeError("the body has ended")
-        return self._connection.wait()
+        return self._connection.take
+
+    def wait(self, tap: Tap | None = None) -> asyncio.Future[None]:
+        """Until `ready` says something else than None. Whoever is cancelled while waiting must `close`.
+
+        `tap`: bytes are taken by it instead, as they come (connection.py).
+        """
+        if self._connection is None:
+            raise RuntimeError("the body has ended")
+        return self._connection.wait(tap)
 
     async def read(self) -> bytes:
         """The next bytes, at once when there are any; b"" at the end. Raises HttpFault. Cancelled: it is closed."""

@@ -12,16 +12,20 @@ from typing import Literal
 
 import msgspec
 
-NO_ANSWER = "No final answer was given."
-"""Rendering of an answer from which the data's authors could not read any final answer."""
+NO_ANSWER = "There is no final answer that could be read from what this model wrote."
+"""Rendering of an answer from which the data's authors could not read any final answer. Too long to read as a label:
+two models without an answer do not agree."""
 
 Style = Literal["json", "choice"]
 """How a final answer is written out: `json` is {"answer": "42"}, `choice` is The answer is (C)."""
 
 
+CHARACTERS_A_TOKEN = 4
+
+
 def characters_to_tokens(characters: int) -> int:
     """Tokens, estimated as characters / 4 and rounded up, as in the study that the figures are compared with."""
-    return -(-characters // 4)
+    return -(-characters // CHARACTERS_A_TOKEN)
 
 
 def prompt_key(prompt: str) -> str:

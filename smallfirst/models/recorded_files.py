@@ -27,13 +27,22 @@ FULL_TEXTS = {"zeroeval": "zeroeval_outputs"}
 """Table of prompts -> table of answer texts; seven models have them."""
 
 
+LENIENT = {"pred": "pred_lenient"}
+"""Answer column -> the column of the data's authors' second-chance parse."""
+
+
 def load_recordings(
-    path: Path, *, sources: Collection[str] = tuple(SOURCES), models: Collection[str] | None = None
+    path: Path,
+    *,
+    sources: Collection[str] = tuple(SOURCES),
+    models: Collection[str] | None = None,
+    lenient: bool = False,
 ) -> Recordings:
     """Recordings from a .jsonl file, or from the `sources` that stand in a folder of tables (of these models).
 
-    Raises DataError that names file and line, and where the folder holds none of the sources; SetupError without
-    pyarrow, which only tables need.
+    `lenient`: final answers of MMLU-Pro as a second-chance parse read them, which goes with `score_lenient`. Raises
+    DataError that names file and line, and where the folder holds none of the sources; SetupError without pyarrow,
+    which only tables need.
     """
     if path.is_file():
         return Recordings(row for row in _jsonl(path) if models is None or row.model in models)
@@ -42,7 +51,11 @@ def load_recordings(
     present = [name for name in sources if (path / f"{name}.parquet").is_file()]
     if not present:
         raise DataError(f"{path}: neither a .jsonl file nor a folder with any of: {', '.join(sources)} (.parquet)")
-    return Recordings(row for name in present for row in _table(path, name, models))
+    rows = (row for name in present for row in recordings_by_query(path, name, models, lenient=lenient))
+    first: dict[str, str] = {}
+    return Recordings(  # a copy of a prompt that stands under an earlier id speaks for it
+        row for query_id, row in rows if first.setdefault(prompt_key(row.prompt), query_id) == query_id
+    )
 
 
 def _jsonl(path: Path) -> Iterator[Recording]:
@@ -56,9 +69,15 @@ def _jsonl(path: Path) -> Iterator[Recording]:
                     raise DataError(f"{path.name}, line {number}: {error}") from None
 
 
-def _table(folder: Path, source: str, models: Collection[str] | None) -> Iterator[Recording]:
-    """One recording a query and model, with the model's own text where it was kept, else its final answer rendered."""
+def recordings_by_query(
+    folder: Path, source: str, models: Collection[str] | None = None, *, lenient: bool = False
+) -> Iterator[tuple[str, Recording]]:
+    """(query_id, recording) of every query and model, copies of a prompt under other ids too.
+
+    With the model's own text where it was kept, else its final answer rendered. Raises as `load_recordings`.
+    """
     answers_file, answer_column, style = SOURCES[source]
+    answer_column = LENIENT.get(answer_column, answer_column) if lenient else answer_column
     prompts, lengths = _prompts(folder, source, models)
     texts = _texts(folder, source, models)
     table = _read(folder / f"{answers_file}.parquet", ["query_id", "model", answer_column], models, ("unterminated",))
@@ -66,32 +85,34 @@ def _table(folder: Path, source: str, models: Collection[str] | None) -> Iterato
     for query_id, model, answer, unterminated in zip(
         table["query_id"], table["model"], table[answer_column], cut, strict=True
     ):
-        prompt, sent = prompts.get(query_id, (None, None)), lengths.get((query_id, model))
-        if prompt[0] is None or prompt[1] != query_id or sent is None:
-            continue  # a copy of a prompt that stands under an earlier id speaks for it
+        prompt, sent = prompts.get(query_id), lengths.get((query_id, model))
+        if prompt is None or sent is None:
+            continue
         text = texts.get((query_id, model))
-        yield Recording(
-            prompt=prompt[0],
-            model=model,
-            text=render_final(answer, style) if text is None else text,
-            input_chars=sent[0],
-            output_chars=sent[1],
-            finish="length" if unterminated else "stop",
-            rendered=text is None,
+        yield (
+            query_id,
+            Recording(
+                prompt=prompt,
+                model=model,
+                text=render_final(answer, style) if text is None else text,
+                input_chars=sent[0],
+                output_chars=sent[1],
+                finish="length" if unterminated else "stop",
+                rendered=text is None,
+            ),
         )
 
 
 def _prompts(
     folder: Path, source: str, models: Collection[str] | None
-) -> tuple[dict[str, tuple[str, str]], dict[tuple[str, str], tuple[int, int | None]]]:
-    """(id -> (prompt, the first id with this prompt), (id, model) -> characters sent and received)."""
+) -> tuple[dict[str, str], dict[tuple[str, str], tuple[int, int | None]]]:
+    """(id -> prompt, (id, model) -> characters sent and received)."""
     table = _read(folder / f"{source}.parquet", ["query_id", "prompt", "model", "input_chars", "output_chars"], models)
-    first: dict[str, str] = {}
-    prompts: dict[str, tuple[str, str]] = {}
+    prompts: dict[str, str] = {}
     lengths: dict[tuple[str, str], tuple[int, int | None]] = {}
     columns = (table[name] for name in ("query_id", "prompt", "model", "input_chars", "output_chars"))
     for query_id, prompt, model, sent, received in zip(*columns, strict=True):
-        prompts.setdefault(query_id, (prompt, first.setdefault(prompt_key(prompt), query_id)))
+        prompts.setdefault(query_id, prompt)
         lengths[query_id, model] = (sent, received)
     return prompts, lengths
 

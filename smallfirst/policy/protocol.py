@@ -15,7 +15,7 @@ from typing import Protocol
 
 import msgspec
 
-from smallfirst.core import Decision, Edit, Kind, Outcome, Role, Tier, Verdict
+from smallfirst.core import Decision, Edit, Kind, Outcome, Query, Role, Tier, Verdict
 
 
 class Start(msgspec.Struct, frozen=True, gc=False):
@@ -91,6 +91,7 @@ class Facts(msgspec.Struct, frozen=True):
     max_quality_loss: float | None = None
     format: bool = True  # the request asks for a format (JSON, a schema, tools) that an answer can break
     demonstration: frozenset[str] = frozenset()  # models that are there only to show the machinery
+    query: Query | None = None  # for policies that weigh evidence themselves
 
 
 class Policy(Protocol):

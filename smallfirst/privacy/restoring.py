@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from smallfirst.core import Outcome
-from smallfirst.models.sender import AnswerStream
+from smallfirst.models.sender import AnswerStream, Write
 from smallfirst.privacy.redaction import Redaction, restored
 
 _encode, _decode = msgspec.json.encode, msgspec.json.decode
@@ -158,6 +158,10 @@ class RestoringStream:
         if self.tail is not None and (rest := self._events.end()):  # the tail first: it may end what was held
             return rest
         raise StopAsyncIteration
+
+    async def pour(self, write: Write) -> None:
+        async for block in self:
+            await write(block)
 
     async def aclose(self) -> None:
         await self._inner.aclose()

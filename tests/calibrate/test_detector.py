@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smallfirst.calibrate.detector import Evidence, Watch, audit, begin, first_alarms, step
+from smallfirst.calibrate.detector import Evidence, Watch, audit, begin, step
+from smallfirst.calibrate.streams import first_alarms
 from smallfirst.calibrate.synthetic import right_or_wrong
 from smallfirst.errors import DataError
 

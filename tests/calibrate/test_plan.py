@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from smallfirst.calibrate.plan import Expectation, chance, plan
+from smallfirst.calibrate.plan import Expectation, chance, expect, plan
 from smallfirst.calibrate.promise import Promise
 from smallfirst.calibrate.synthetic import right_or_wrong
 from smallfirst.calibrate.walk import walk
@@ -74,3 +74,20 @@ def test_powers_and_probabilities_are_checked():
         plan(PROMISE, EXPECTED, power=80)
     with pytest.raises(DataError, match="agree_probability: 0"):
         plan(PROMISE, EXPECTED, agree_probability=0)
+
+
+def test_a_pilot_tells_what_to_expect():
+    s, f = right_or_wrong(np.random.default_rng(2), 20_000, harm=0.05, gain=0.03, right=0.7)
+    found = expect(s, f, differs=np.arange(20_000) % 5 == 0, handed_up=s == f)
+    assert (found.loss, found.changed) == (pytest.approx(0.02 / 0.7, abs=0.006), pytest.approx(0.08, abs=0.006))
+    assert (found.baseline, found.differing) == (pytest.approx(0.7, abs=0.01), 0.2)
+    assert found.from_frontier == pytest.approx(1 - found.changed)
+    found.check()
+    expect(np.full(50, 0.49), np.full(50, 0.5)).check()  # a small even loss
+
+
+def test_a_pilot_with_bad_scores_is_refused():
+    with pytest.raises(DataError, match="row 1 is missing"):
+        expect([1, np.nan], [1, 1])
+    with pytest.raises(DataError, match="mean 0"):
+        expect([1, 1], [0, 0])

@@ -3,7 +3,7 @@
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 
@@ -13,6 +13,7 @@ from smallfirst.errors import DataError
 rows = st.lists(st.tuples(st.integers(0, 8), st.sampled_from([0.0, 0.5, 1.0])), min_size=1, max_size=40)
 
 
+@settings(deadline=None)  # sklearn's first fit is slow
 @given(rows)
 def test_isotonic_is_sklearns(data):
     x, y = (np.array(column, dtype=float) for column in zip(*data, strict=True))

@@ -37,6 +37,10 @@ def test_the_order_is_random_and_the_seeds():
     assert sorted(one) == sorted(other)
 
 
+def test_an_order_may_follow_from_the_data():
+    assert Design.of_data("00000000001f" + "ab" * 26) == Design(seed=31)
+
+
 def test_a_loss_is_the_relative_one():
     units = make_units([[0.5] * 10, [1.0] * 10], [1.0] * 10, epsilon=0.02)
     assert units.losses() == pytest.approx([0.5, 0.0])

@@ -27,6 +27,9 @@ def test_the_walk_stops_at_the_first_rung_that_is_not_proved():
     found = walk(served, f, [0, 1, 2, 3, 4], PROMISE)
     assert found.certified == 2  # rung 4 is better than the baseline, and lies behind one that is not
     assert found.steps[3].p_value < 0.05
+    assert found.p_value(2) == max(found.steps[0].p_value, found.steps[1].p_value) <= 0.05
+    assert found.p_value(0) is None
+    assert found.cheapest([1, 0.9, 0.95, 0.5, 0.1]) == 1
     assert found.stalled is not None
     assert found.stalled.rung == 3
     assert found.stalled.rows_needed is None

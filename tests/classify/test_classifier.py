@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from smallfirst.classify.classifier import Classifier
-from smallfirst.classify.probes import Probe, ProbeRow, p_correct
+from smallfirst.classify.probes import ENOUGH, Probe, ProbeRow, p_correct
 from smallfirst.classify.sample import SEGMENTS, SYMBOLS, WORDS
 from smallfirst.classify.shipped import shipped_weights
-from smallfirst.classify.weights import KINDS, decode, encode
+from smallfirst.classify.weights import COMPLEXITY, KINDS, decode, encode
 from smallfirst.core import Needs, Query
 from smallfirst.errors import DataError
 
@@ -22,6 +21,10 @@ CLASSIFIER = Classifier.from_bytes(SHIPPED)
 GIBBERISH = "asdf qwer zxcv poiu lkjh mnbv "
 QUESTION = "A shop sells pens at 3 dollars each. How many pens can Mary buy with 21 dollars if she keeps 6 for the bus?"
 PROOF = "Let $f(x)=x^2+3x$. Find the sum of all real roots of $f(f(x))=0$."
+
+
+MATHEMATICIANS = {"gemma-2-2b-it", "gemma-2-9b-it", "gpt-4o-2024-08-06", "llama-3.1-8b-instruct"}
+"""Models that were asked questions like QUESTION, among the recorded ones."""
 
 
 def ask(text: str, **needs: bool) -> Query:
@@ -53,9 +56,12 @@ class Counted(dict):  # type: ignore[type-arg]
 )
 def test_look_ups_are_capped_at_any_length(text: str) -> None:
     classifier = Classifier.from_bytes(SHIPPED)
-    tables = [Counted(classifier.words), Counted(classifier.pairs), Counted(classifier.symbols)]
-    classifier.words, classifier.pairs, classifier.symbols = tables
-    assert classifier.rate(text) == CLASSIFIER.rate(text)
+    of = classifier.tables
+    tables = [Counted(of.words), Counted(of.pairs), Counted(of.symbols)]
+    of.words, of.pairs, of.symbols = tables
+    heads = classifier.heads
+    assert len(heads) > 50
+    assert classifier.score(ask(text), heads) == CLASSIFIER.score(ask(text), heads)
     assert sum(table.asked for table in tables) <= 2 * SEGMENTS * WORDS + len(SYMBOLS)
 
 
@@ -74,7 +80,7 @@ def test_a_long_suffix_moves_the_complexity_little(text: str, suffix: str) -> No
     assert abs(after - before) < 0.25
 
 
-@given(st.text(max_size=300), st.lists(st.sampled_from(sorted(CLASSIFIER.words)), max_size=300))
+@given(st.text(max_size=300), st.lists(st.sampled_from(sorted(CLASSIFIER.tables.words)), max_size=300))
 def test_whatever_is_appended_stays_within_the_clip(text: str, words: list[bytes]) -> None:
     """The bound holds against words chosen to mislead: each segment adds at most the clip."""
     weights = decode(SHIPPED)
@@ -87,7 +93,8 @@ def test_whatever_is_appended_stays_within_the_clip(text: str, words: list[bytes
 def test_one_segment_cannot_dominate() -> None:
     """Swapping the last quarter for the most misleading words there are moves the score by two clips at most."""
     weights = decode(SHIPPED)
-    hardest = sorted(CLASSIFIER.words, key=lambda word: CLASSIFIER.words[word] & 0xFFFF)[-200:]
+    rows = {word: CLASSIFIER.tables.row(packed)[COMPLEXITY] for word, packed in CLASSIFIER.tables.words.items()}
+    hardest = sorted(rows, key=lambda word: rows[word])[-200:]
     text = "the report of the year was read by all of them and it was long " * 60
     tail = b" ".join(hardest).decode()
     moved = logit(text[: len(text) - len(tail)] + tail) - logit(text)
@@ -142,8 +149,45 @@ def test_bytes_that_are_not_weights_are_refused() -> None:
             Classifier.from_bytes(data)
 
 
-def test_no_two_rows_cancel_by_chance() -> None:
-    """Pairs carry distinct numbers that sum exactly, so that a set of them loses none and order does not matter."""
-    values = list(CLASSIFIER.pairs.values())
+def test_no_two_pairs_are_one_number() -> None:
+    """A set of pairs' numbers therefore holds each pair once, and none is lost."""
+    values = list(CLASSIFIER.tables.pairs.values())
     assert len(set(values)) == len(values)
-    assert sum(values) == sum(reversed(values)) == math.fsum(values)
+
+
+def test_a_head_speaks_for_its_own_model() -> None:
+    """Of recorded models, the frontier's chances are the better ones, and hard mathematics lowers everybody's."""
+    heads = {name: CLASSIFIER.heads[name] for name in ("gemma-2-2b-it", "gemma-2-9b-it", "gpt-4o-2024-08-06")}
+    easy, hard = (CLASSIFIER.score(ask(text), heads).p_correct for text in (QUESTION, PROOF))
+    small, middle, large = (easy[name] or 0.0 for name in heads)
+    assert small < middle < large
+    for name in heads:
+        assert (hard[name] or 1.0) < (easy[name] or 0.0)
+
+
+def test_unfamiliar_text_lowers_every_models_chance() -> None:
+    heads = CLASSIFIER.heads
+    known = CLASSIFIER.score(ask(QUESTION), heads).p_correct
+    for text in (GIBBERISH * 3, "", "你好 世界 天气 怎么样"):
+        for name, chance in CLASSIFIER.score(ask(text), heads).p_correct.items():
+            rows = heads[name].rows.values()
+            best = max(row.right / row.n for row in rows if row.n >= ENOUGH)
+            assert chance is not None
+            assert chance < best
+            assert chance < (known[name] or 0.0) or name not in MATHEMATICIANS
+
+
+@pytest.mark.parametrize("text", [QUESTION, PROOF, "Write a function that reverses a list."])
+@pytest.mark.parametrize("suffix", [GIBBERISH * 1_000, "zxq " * 100_000, "the " * 100_000, "é" * 10**6])
+def test_a_long_suffix_moves_every_models_factors_by_less_than_the_clip(text: str, suffix: str) -> None:
+    """Three of four segments can be the suffix; each adds factors inside a ball of radius `factor_clip`."""
+    weights = decode(SHIPPED)
+    before, after = (np.array(CLASSIFIER.features(one)[2:]) for one in (text, f"{text} {suffix}"))
+    assert np.linalg.norm(after - before) <= 2 * SEGMENTS * weights.factor_clip / weights.factor_step
+
+
+def test_explain_model_names_what_moved_its_chance() -> None:
+    lines = CLASSIFIER.explain_model(ask(PROOF), CLASSIFIER.heads["gemma-2-9b-it"], most=4)
+    assert len(lines) == 4
+    assert any("'$'" in line and "worse" in line for line in lines)
+    assert CLASSIFIER.explain_model(ask(PROOF), Probe("m", "d", 0, {})) == ()

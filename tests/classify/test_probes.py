@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +19,8 @@ from smallfirst.classify.probes import (
     logit,
     make_row,
     p_correct,
+    p_correct_at,
+    p_correct_by_words,
 )
 from smallfirst.classify.weights import KINDS
 from smallfirst.core import Kind
@@ -74,6 +78,42 @@ def test_a_row_sums_scores_and_means_complexities() -> None:
     row = make_row([(1.0, 0.5), (0.5, 0.5), (0.0, 0.5)])
     assert row == ProbeRow(n=3, right=1.5, mean_logit=0.0)
     assert make_row([]) == ProbeRow(n=0, right=0.0, mean_logit=0.0)
+
+
+FEATURES = [1.0, 0.4, 2.0]
+
+
+def headed(n: int, offset: float = 0.0) -> Probe:
+    """A head that gives log-odds 1 - 0.4 + 1 = 1.6 for FEATURES, with `n` prompts of the kind choice behind it."""
+    rows: dict[Kind, ProbeRow] = {
+        "choice": ProbeRow(n=n, right=n / 2, mean_logit=0.0, offset=offset),
+        "faq": ProbeRow(n=50, right=10.0, mean_logit=0.0),
+    }
+    return Probe("m", "d", 0, rows, (1.0, -1.0, 0.5))
+
+
+def test_a_head_reads_the_features_and_adds_what_the_kind_is_off_by() -> None:
+    assert p_correct_by_words(headed(50), "choice", 0.4, FEATURES, 0.0, 1.5) == pytest.approx(1 / (1 + math.exp(-1.6)))
+    off = p_correct_by_words(headed(50, offset=-0.6), "choice", 0.4, FEATURES, 0.0, 1.5)
+    assert off == pytest.approx(1 / (1 + math.exp(-1.0)))
+
+
+@given(st.floats(-3, 3), st.floats(-50, 50), st.floats(0, 1))
+def test_a_kind_with_few_prompts_is_never_better_than_the_counts_say(
+    complexity: float, factor: float, strange: float
+) -> None:
+    for probe in (headed(ENOUGH - 1), headed(0)):
+        chance = p_correct_by_words(probe, "choice", complexity, [1.0, complexity, factor], strange, 1.5)
+        assert LEAST <= chance <= p_correct_at(probe, "choice", complexity)
+
+
+@given(st.floats(-50, 50), st.floats(0, 1), st.floats(0, 1))
+def test_the_stranger_the_text_the_lower_the_chance(factor: float, one: float, other: float) -> None:
+    little, much = sorted((one, other))
+    features = [1.0, 0.0, factor]
+    known = p_correct_by_words(headed(50), "choice", 0.0, features, little, 1.5)
+    assert p_correct_by_words(headed(50), "choice", 0.0, features, much, 1.5) <= known + 1e-12
+    assert p_correct_by_words(headed(50), "choice", 0.0, features, 1.0, 1.5) <= 0.5 + 1e-12  # the share of the kind
 
 
 @pytest.mark.parametrize(

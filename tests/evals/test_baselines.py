@@ -1,6 +1,5 @@
 """What a policy has to beat: properties that hold whatever the scores, and a router that finds an obvious pattern."""
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,37 +7,15 @@ from hypothesis import strategies as st
 from smallfirst.core import Price
 from smallfirst.errors import DataError
 from smallfirst.evals.baselines import (
-    Priced,
     always,
     best_single,
+    blend,
     cheapest_single,
-    nearest_neighbours,
     oracle,
     price_table,
     random_mix,
 )
-from smallfirst.evals.outcomes import ScoreTable
-
-MODELS = ("small", "mid", "large")
-
-
-def table(scores, prompts=None, chars=400):
-    n = len(scores)
-    return ScoreTable(
-        models=MODELS,
-        query_ids=tuple(map(str, range(n))),
-        prompts=tuple(prompts or [f"prompt {i}" for i in range(n)]),
-        groups=tuple(f"g{i}" for i in range(n)),
-        benchmarks=("b",) * n,
-        scores=np.array(scores, dtype=float),
-        input_chars=np.full((n, 3), float(chars)),
-        output_chars=np.full((n, 3), float(chars)),
-    )
-
-
-def priced(scores, prompts=None):
-    return Priced(table(scores, prompts), np.tile([1.0, 10.0, 100.0], (len(scores), 1)))
-
+from tests.evals.outcomes_made import MODELS, priced, table
 
 rows = st.lists(st.tuples(*[st.sampled_from([0.0, 0.5, 1.0])] * 3), min_size=3, max_size=30)
 
@@ -76,27 +53,18 @@ def test_single_models_are_chosen_on_the_fit_part():
     assert cheapest_single(fit, report).shares == {"small": 1.0}
 
 
-def test_neighbours_find_what_the_words_tell():
-    words = ["apples are red", "prove the theorem"] * 30
-    prompts = [f"{text} {i % 7}" for i, text in enumerate(words)]
-    scores = [[1, 1, 1], [0, 0, 1]] * 30
-    routed = nearest_neighbours(priced(scores, prompts), priced(scores[:10], prompts[:10]), budget=60, k=5)
-    assert routed.scores.mean() == 1
-    assert (routed.shares["small"], routed.shares["large"]) == (0.5, 0.5)
-
-
-def test_neighbours_stay_within_the_budget_on_the_fit_part():
-    rng = np.random.default_rng(0)
-    scores = (rng.random((60, 3)) < [0.3, 0.5, 0.9]).astype(float).tolist()
-    data = priced(scores)
-    assert nearest_neighbours(data, data, budget=1.0).shares["small"] == pytest.approx(1.0)
-    costs = [nearest_neighbours(data, data, budget=budget).costs.mean() for budget in (1, 10, 40, 80)]
-    assert costs == sorted(costs)
-
-
 def test_prices_count_four_characters_as_a_token_and_round_up():
     price = Price(input=4_000_000, output=8_000_000, cached=0, source="test")
     data = price_table(table([[1, 1, 1]], chars=401), dict.fromkeys(MODELS, price))
     assert data.costs[0].tolist() == [101 * 4 + 101 * 8] * 3
     with pytest.raises(DataError, match="no price for 'large'"):
         price_table(table([[1, 1, 1]]), {"small": price, "mid": price})
+
+
+def test_a_blend_is_a_coin_between_two_ways():
+    data = priced([[0, 1, 1], [1, 1, 0]])
+    half = blend(always(data, "small"), always(data, "large"), 0.25, "mixed")
+    assert half.scores.tolist() == [0.75, 0.25]
+    assert half.costs.tolist() == [0.25 + 75] * 2
+    assert half.shares == {"small": 0.25, "large": 0.75}
+    assert (half.sequential, half.latency) == (1.0, None)

@@ -45,9 +45,10 @@ def test_bad_grades_say_what_to_do(tmp_path, more, says):
 
 def test_two_scores_of_one_answer(tmp_path):
     row = {"query_id": "q1", "model": "small", "score": 1}
-    assert len(read(tmp_path, row, row, {**row, "grader": "other", "score": 0})) == 2
-    with pytest.raises(DataError, match="line 2: a second score of 'small' on query_id 'q1' by file"):
-        read(tmp_path, row, {**row, "score": 0})
+    assert len(read(tmp_path, row, {**row, "grader": "other", "score": 0})) == 2
+    for second in (row, {**row, "score": 0}):
+        with pytest.raises(DataError, match="line 2: a second score of 'small' on query_id 'q1' by file"):
+            read(tmp_path, row, second)
 
 
 def test_join_lines_scores_up_and_multiplies_what_is_known_of_the_sampling():

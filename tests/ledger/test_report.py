@@ -15,7 +15,7 @@ from smallfirst.cli.report_cmd import render_report, report, usd
 from smallfirst.core import NANO, Feedback, OutReason
 from smallfirst.errors import LedgerError
 from smallfirst.ledger.notes import Audit, CertificateInUse, Detector
-from smallfirst.ledger.promises import Alarm, Audits, Opinion, Promises
+from smallfirst.ledger.promises import Alarm, Audits, Kept, Opinion, Promises
 from smallfirst.ledger.queries import open_ledger, summary
 from smallfirst.ledger.report import make_report, since
 from smallfirst.ledger.settings import LedgerSettings
@@ -153,6 +153,7 @@ def test_the_report_says_who_is_inside_and_why_not(path):
     promises = Promises(
         inside=60,
         outside={"narrowed": 8, "alarm": 2},
+        certificates=(Kept("promise", "c1", 0.02, 0.95, 60, 70),),
         audits=Audits(10, 9, NANO // 100, 6, 8, 4),
         alarms=(Alarm("promise", "c1", "math", 41, NOW),),
         feedback={"slm": Opinion(3, 0.5)},
@@ -162,6 +163,7 @@ def test_the_report_says_who_is_inside_and_why_not(path):
     assert (row.inside_share, row.not_asked, row.audit_agreement) == (0.6, 30, 0.75)
     said = shown(found)
     assert "inside the certificate: 60 (60.0%), narrowed 8, alarm 2; 30 asked for none" in said
+    assert "promise: at most 2.0% below the baseline, 95% sure (certificate c1): 60 of 70 requests" in said
     assert "audits: 10, 75.0% as the baseline, 4 graded; they cost $0.01" in said
     assert "ALARM since 2026" in said
     assert "(slice math, 41 audits); certify it again" in said
@@ -190,6 +192,7 @@ def test_promises_are_read_from_the_ledger(tmp_path):
     found = summary(conn, 0, NOW * 2).promises
     conn.close()
     assert (found.inside, found.outside) == (2, {"alarm": 2, "limit": 1, "too_strict": 1})
+    assert found.certificates == (Kept("promise", "c1", 0.02, 0.95, 2, 5),)
     assert (found.audits.requests, found.audits.cost, found.audits.agreed) == (1, 7, 1)
     assert [(alarm.policy, alarm.slice, alarm.audits) for alarm in found.alarms] == [("promise", "all", 7)]
     assert found.feedback == {"slm": Opinion(1, 1.0)}

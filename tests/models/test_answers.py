@@ -58,9 +58,9 @@ def test_bad_rows_name_line_and_field(tmp_path, more, says):
 
 
 def test_repeated_rows(tmp_path):
-    assert len(read(tmp_path, ROW, ROW)) == 1
-    with pytest.raises(DataError, match="line 2: a second row for query_id 'q1' and model 'small' says something else"):
-        read(tmp_path, ROW, {**ROW, "answer": "5"})
+    for second in (ROW, {**ROW, "answer": "5"}):
+        with pytest.raises(DataError, match="line 2: a second row for query_id 'q1' and model 'small', after line 1"):
+            read(tmp_path, ROW, second)
     with pytest.raises(DataError, match="line 2: query_id 'q1' has another prompt than on line 1"):
         read(tmp_path, ROW, {**ROW, "model": "large", "prompt": "What is 3 + 3?"})
 

@@ -6,13 +6,16 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from smallfirst.core import Outcome, Status, Tier, Usage, Verdict
+from smallfirst.core import Outcome, Query, Status, Tier, Usage, Verdict
 from smallfirst.engine.virtual import Trace, simulate
 from smallfirst.policy.cascade import Cascade
+from smallfirst.policy.certified import Certified
 from smallfirst.policy.fixed import Fixed
+from smallfirst.policy.ladder import FORMAT, Expected, Ladder, Step
 from smallfirst.policy.panel import Panel
 from smallfirst.policy.protocol import Facts, Policy, Start
 from smallfirst.policy.threshold import Threshold
+from smallfirst.verify.combiner import Fan, Gap, Linear, Price, Trees
 
 SLM, MID, TOP = Tier("slm", ("s1", "s2")), Tier("mid", ("m1", "m2")), Tier("frontier", ("f1", "f2"))
 TIERS = (SLM, MID, TOP)
@@ -55,7 +58,8 @@ def facts(plays: Mapping[str, Play] | None = None, tiers: tuple[Tier, ...] = TIE
 
     known = {model: 0.8 for tier in TIERS for model in tier.models}
     known.update(more.pop("known", {}))
-    return Facts(tiers, known, 0.3, "other", judge, COST.__getitem__, **more)
+    query = Query(id="q", asked="x", text="Which of the two?", fields={})
+    return Facts(tiers, known, 0.3, "other", judge, COST.__getitem__, query=query, **more)
 
 
 def play(policy: Policy, plays: Mapping[str, Play] | None = None, *, gone_after_us: int | None = None, **more) -> Trace:
@@ -72,6 +76,30 @@ def served(trace: Trace) -> str | None:
     return next((a.outcome.model for a in trace.attempts if a.n == trace.decision.served), None)
 
 
+QUERY, PAIR = 10, 30  # numbers of evidence: of a query, and with two answers
+NO_TREES = Trees((), (), (), ())
+
+
+def line(size: int, intercept: float, at: int = 0, weight: float = 0.0) -> Linear:
+    weights = tuple(weight if n == at else 0.0 for n in range(size))
+    return Linear(intercept, weights, (-1e9,) * size, (1e9,) * size)
+
+
+def ladder() -> Ladder:
+    """Asks s1 and s2 together and serves what both say, else m1, else f1; m1 is served where it backs one of them."""
+    ahead = Fan((0.2, 0.2), ((0.0,) * QUERY,) * 2, (-1e9,) * QUERY, (1e9,) * QUERY)
+    on = Fan((0.6, 0.6), ((0.0,) * PAIR,) * 2, (-1e9,) * PAIR, (1e9,) * PAIR)
+    price = [Price(line(size, 0.0), NO_TREES) for size in (QUERY, PAIR, PAIR + 6)]
+    pair = Gap(line(PAIR, 3.0), line(PAIR, -3.0, 19, 6.0), NO_TREES)  # 19: two say the same
+    three = Gap(line(PAIR + 6, 3.0), line(PAIR + 6, -3.0, 22, 6.0), NO_TREES)  # 22: one says it alone
+    steps = (
+        Step((), (), (), price[0], ahead=ahead),
+        Step(("s1", "s2"), ("s1", "s2"), (1.0, 1.1), price[1], gap=pair, ahead=on),
+        Step(("m1",), ("s1", "s2", "m1"), (1.0, 1.1, 9.0), price[2], gap=three),
+    )
+    return Ladder(FORMAT, ("s1", "s2", "m1", "f1"), steps, (0.0, 0.5), (Expected(0, 0, 1, 1),) * 2, 0.02)
+
+
 ACCEPT = {"slm": 0.85, "mid": 0.7}
 CASCADE = Cascade("cascade", ACCEPT)
 POLICIES: dict[str, Policy] = {
@@ -81,4 +109,6 @@ POLICIES: dict[str, Policy] = {
     "panel": Panel("panel", ("s1", "s2"), CASCADE),
     "panel with mid": Panel("panel with mid", ("s1", "s2"), CASCADE, with_mid=True),
     "panel across tiers": Panel("panel across tiers", ("s1", "m1", "f2"), CASCADE, with_mid=True),
+    "certified": Certified("certified", ladder(), 1),
+    "certified, rung 0": Certified("certified, rung 0", ladder(), 0),
 }
