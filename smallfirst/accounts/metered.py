@@ -11,7 +11,7 @@ from typing import Any
 
 from smallfirst.accounts.tab import Hold, Tab
 from smallfirst.core import Outcome, Permit
-from smallfirst.models.sender import AnswerStream, Call, Sender
+from smallfirst.models.sender import AnswerStream, Call, Sender, Write
 
 
 class MeteredSender:
@@ -81,6 +81,13 @@ class MeteredStream:
         self._inner = self._sender.stream(hold.call, self._permit)
         self._blocks = aiter(self._inner)
         return await anext(self._blocks)
+
+    async def pour(self, write: Write) -> None:
+        if self._inner is not None:
+            await self._inner.pour(write)
+            return
+        async for block in self:
+            await write(block)
 
     async def aclose(self) -> None:
         hold, self._hold = self._hold, None

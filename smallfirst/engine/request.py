@@ -143,7 +143,8 @@ class Exchange:
             permit = await self._permit()  # 2. privacy: what it holds, and who may see it
             tiers = engine.admission.admit(query, self.key, permit)
             if engine.auditor is not None and engine.auditor.toss(policy.name):
-                self._audit = Audited(query, tiers, unredacted(permit))  # the coin falls before anyone knows the answer
+                shadows = () if permit.redact else tiers  # a shadow call sees the query as it is
+                self._audit = Audited(query, shadows, unredacted(permit))  # the coin falls before the answer is known
             sender = engine.sender if self.key is None or not self.key.metered else await self._pays(self.key)
             score = self.score = engine.score(query)  # 3. classify: how hard, what kind, who would be right
             await self._commit_intent(tiers, permit)  # 4. ledger: above `internal`, write down first what will leave

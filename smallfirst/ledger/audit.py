@@ -129,14 +129,14 @@ def reached(
     since_us: int,
     until_us: int,
 ) -> tuple[list[Line], list[Line]]:
-    """(decisions that reached `location`, intents without a decision that may have). None: any location at all.
+    """(decisions and shadow calls that reached `location`, intents without a decision). None: anywhere.
 
     A request that no model received has no locations and is in neither.
     """
     marks = ", ".join("?" * len(classes))
     query = f"""
         SELECT {_COLUMNS} FROM chain AS c
-        WHERE data_class IN ({marks}) AND at >= ? AND at < ? AND (kind = 'decision' OR (kind = 'intent' AND NOT EXISTS
+        WHERE data_class IN ({marks}) AND at >= ? AND at < ? AND (kind IN ('decision', 'shadow') OR (kind = 'intent' AND NOT EXISTS
             (SELECT 1 FROM chain AS d WHERE d.request_id = c.request_id AND d.kind = 'decision')))
         ORDER BY at, writer, seq
     """  # noqa: S608 - the marks are question marks
@@ -144,7 +144,7 @@ def reached(
     open_: list[Line] = []
     for line in _lines(conn, query, (*[of.value for of in classes], since_us, until_us)):
         if any(location is None or surely_lies_within(place, location) for place in line.locations):
-            (sent if line.kind == "decision" else open_).append(line)
+            (open_ if line.kind == "intent" else sent).append(line)
     return sent, open_
 
 

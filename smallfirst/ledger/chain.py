@@ -27,7 +27,7 @@ class Draft(msgspec.Struct, frozen=True):
     """An entry before it has a place in the chain. Lists are JSON, as they will stand in the table."""
 
     at_us: int
-    kind: str  # start | intent | decision | erasure
+    kind: str  # start | intent | decision | shadow | erasure
     request_id: str = ""
     data_class: int = 0
     rule: str = ""
@@ -101,6 +101,28 @@ def decision_draft(entry: Entry) -> Draft:
         _encode(sorted({model for model, _, _, _ in entry.reached})).decode(),
         _encode(sorted({location for _, _, location, _ in entry.reached})).decode(),
         _encode(detail).decode(),
+    )
+
+
+class Shadowed(msgspec.Struct, frozen=True):
+    """What a request was sent to after it was served: by the monitor, to learn. `reached` as in core.Entry."""
+
+    request_id: str
+    at_us: int
+    data_class: DataClass
+    rule: str
+    reached: tuple[tuple[str, str, str, bool], ...]
+
+
+def shadow_draft(shadowed: Shadowed) -> Draft:
+    return Draft(
+        shadowed.at_us,
+        "shadow",
+        shadowed.request_id,
+        shadowed.data_class.value,
+        shadowed.rule,
+        _encode(sorted({model for model, _, _, _ in shadowed.reached})).decode(),
+        _encode(sorted({location for _, _, location, _ in shadowed.reached})).decode(),
     )
 
 

@@ -25,7 +25,7 @@ import msgspec
 from smallfirst.core import Entry, Intent
 from smallfirst.errors import LedgerError
 from smallfirst.ledger.anchors import Anchors
-from smallfirst.ledger.chain import Chain, Draft, decision_draft, intent_draft
+from smallfirst.ledger.chain import Chain, Draft, Shadowed, decision_draft, intent_draft, shadow_draft
 from smallfirst.ledger.commits import NotARow, Unwritten, write_chain, write_entries, write_intents
 from smallfirst.ledger.heads import start_draft
 from smallfirst.ledger.migrations import ROOM, STEPS
@@ -121,12 +121,16 @@ class Ledger:
         if waiting == 0 or waiting + 1 == self._half:
             self._wake.set()
 
-    def note(self, note: Note) -> None:
+    def note(self, note: Note | Shadowed) -> None:
         """Keep a grade, feedback, an audit or a detector's state. Never blocks and never raises, as `record`."""
         if self._closed:
             log.error("the ledger is closed; a note was lost (%s)", type(note).__name__)
             return
-        self._notes.put(note)
+        if isinstance(note, Shadowed):
+            if note.data_class >= self._chained_from:
+                self._drafts.append(shadow_draft(note))
+        else:
+            self._notes.put(note)
         self._wake.set()
 
     async def intent(self, intent: Intent) -> None:

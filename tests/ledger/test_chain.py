@@ -12,7 +12,7 @@ from smallfirst.core import DataClass, Intent
 from smallfirst.errors import DataError
 from smallfirst.ledger.anchors import read_anchors
 from smallfirst.ledger.audit import lines, reached, verify
-from smallfirst.ledger.chain import digest_of, salted
+from smallfirst.ledger.chain import Shadowed, digest_of, salted
 from smallfirst.ledger.erasure import access, erase, retain
 from smallfirst.ledger.queries import open_ledger
 from smallfirst.ledger.settings import LedgerSettings
@@ -132,6 +132,18 @@ def test_what_reached_where(tmp_path):
     assert [line.request_id for line in open_] == ["sf-0008"], "its process died before it could say"
     assert reached(conn, [DataClass.personal], "cloud/us", 0, 1 << 60) == ([], [])
     assert len(reached(conn, list(DataClass), None, 0, 1 << 60)[0]) == 4
+
+
+def test_what_the_monitor_sends_afterwards_is_in_the_trail(tmp_path):
+    path = tmp_path / "l.db"
+    ledger = Ledger.open(LedgerSettings(), path)
+    ledger.record(entry(1))
+    for data_class in (DataClass.health, DataClass.internal):
+        ledger.note(Shadowed("sf-0001", NOW, data_class, "rule 1", (("best", "p", "cloud/us", False),)))
+    ledger.close()
+    sent, _ = reached(open_ledger(path), [DataClass.health], "cloud", 0, 1 << 60)
+    assert [(line.kind, line.models) for line in sent] == [("shadow", ("best",))]
+    assert verify(open_ledger(path)).whole
 
 
 def test_a_broken_anchor_file_is_named_by_line(tmp_path):
