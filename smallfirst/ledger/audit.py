@@ -136,8 +136,8 @@ def reached(
     marks = ", ".join("?" * len(classes))
     query = f"""
         SELECT {_COLUMNS} FROM chain AS c
-        WHERE data_class IN ({marks}) AND at >= ? AND at < ? AND (kind IN ('decision', 'shadow') OR (kind = 'intent' AND NOT EXISTS
-            (SELECT 1 FROM chain AS d WHERE d.request_id = c.request_id AND d.kind = 'decision')))
+        WHERE data_class IN ({marks}) AND at >= ? AND at < ? AND (kind IN ('decision', 'shadow') OR (kind = 'intent'
+            AND NOT EXISTS (SELECT 1 FROM chain AS d WHERE d.request_id = c.request_id AND d.kind = 'decision')))
         ORDER BY at, writer, seq
     """  # noqa: S608 - the marks are question marks
     sent: list[Line] = []

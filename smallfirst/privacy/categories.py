@@ -17,12 +17,12 @@ _BY_CLASS = {
     DataClass.personal: (
         "email", "phone", "postal_address", "date_of_birth", "passport", "driving_licence", "us_ssn", "us_itin",
         "uk_nino", "de_tax_id", "fr_nir", "es_dni", "es_nie", "it_codice_fiscale", "nl_bsn", "pl_pesel", "in_aadhaar",
-        "in_pan", "br_cpf", "vn_id", "ip_address", "mac_address", "person", "location", "private_matter", "custom",
+        "in_pan", "br_cpf", "vn_id", "ip_address", "mac_address", "person", "private_matter", "custom",
     ),
     DataClass.health: ("uk_nhs", "medical_record", "health_matter"),
     DataClass.financial: ("payment_card", "iban", "finance_matter"),
     DataClass.secret: ("credential",),
-    DataClass.internal: ("private_network", "unreadable"),
+    DataClass.internal: ("private_network", "unreadable", "location"),
 }  # fmt: skip
 
 CATEGORIES: Mapping[str, DataClass] = {name: of for of, names in _BY_CLASS.items() for name in names}

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from smallfirst.calibrate.certificate import Differences
 from smallfirst.core import Dials, OutReason, Query, Reason, Tier
+from smallfirst.engine.virtual import simulate
 from smallfirst.monitor.guard import ONE_TURN, Guarded
 from tests.monitor.promises import MODELS, bound, certificate, guarded
-from tests.policy.stage import DOWN, MID, TIERS, TOP, asked, play
+from tests.policy.stage import DOWN, MID, TIERS, TOP, asked, facts, play, script
 
 
-def asking(*tags, turns=0):
-    return Query("q", "promise", "text", {}, dials=Dials(tags=tags), turns=turns)
+def ask(policy, *tags, turns=0):
+    """As `play`, with these tags and so many earlier turns."""
+    query = Query("q", "promise", "text", {}, dials=Dials(tags=tags), turns=turns)
+    return simulate(policy, msgspec.structs.replace(facts(), query=query), script({}))
 
 
 def standing(trace):
@@ -85,18 +89,18 @@ def test_the_dial_can_only_be_as_strict_as_the_promise(dial, reason):
 
 def test_a_conversation_stands_outside_where_one_turn_was_certified():
     single = guarded(certificate(notes=(ONE_TURN,)))
-    assert play(single, query=asking(turns=1)).decision.out_reason is OutReason.session
+    assert ask(single, turns=1).decision.out_reason is OutReason.session
     assert play(single).decision.out_reason is None
-    assert play(guarded(), query=asking(turns=1)).decision.out_reason is None
+    assert ask(guarded(), turns=1).decision.out_reason is None
 
 
 def test_each_slice_runs_its_own_rung_and_unknown_ones_stand_outside():
     policy = guarded(certificate(bound("faq", 1), bound("code", 0, None)))
-    named = play(policy, query=asking("team", "slice:faq"))
+    named = ask(policy, "team", "slice:faq")
     assert (asked(named), named.decision.out_reason) == (["s1"], None)
-    always = play(policy, query=asking("slice:code"))
+    always = ask(policy, "slice:code")
     assert (asked(always), always.decision.out_reason) == (["f1"], None)
-    assert play(policy, query=asking("slice:math")).decision.out_reason is OutReason.slice
+    assert ask(policy, "slice:math").decision.out_reason is OutReason.slice
     assert play(policy).decision.out_reason is OutReason.slice  # of the kind `other`
 
 
