@@ -119,6 +119,10 @@ def kinds_together(kinds: int) -> list[str]:
     return [*present, *("+".join(two) for two in combinations(present, 2))]
 
 
+_Sums = tuple[float, int, set[bytes], set[tuple[bytes, bytes]]]
+"""Of a block: the sum of its weights, its kinds, its words and its pairs."""
+
+
 class Matters:
     """Tables built once; a pure function of its text from then on."""
 
@@ -143,21 +147,27 @@ class Matters:
         if not folded:
             return -math.inf
         shape = shape_of(text, identified=identified, strange=len(capitals(text) - self._known))
-        scores: list[tuple[float, int]] = []
+        blocks: list[_Sums] = []
         word, pair = self._words.get, self._pairs.get
         for at in range(0, len(folded), BLOCK):
             part = folded[at : at + BLOCK]
             unique = set(part)
-            total = sum(map(word, unique, _NOTHING))
-            total += sum(map(pair, set(zip(part, part[1:])), _NOTHING))  # noqa: B905, RUF007 - faster than pairwise
+            pairs = set(zip(part, part[1:]))  # noqa: B905, RUF007 - faster than pairwise
+            total = sum(map(word, unique, _NOTHING)) + sum(map(pair, pairs, _NOTHING))
             kinds = shape
             for one in unique & _KINDED:
                 kinds |= _BITS[one]
-            scores.append((total, kinds))
-        if len(scores) == 1:
-            return self._intercept + scores[0][0] + self._of(scores[0][1])
-        best = max(a + b + self._of(kinds_a | kinds_b) for (a, kinds_a), (b, kinds_b) in pairwise(scores))
-        return self._intercept + best - PER_DOUBLING * math.log2(len(scores) - 1)
+            blocks.append((total, kinds, unique, pairs))
+        if len(blocks) == 1:
+            return self._intercept + blocks[0][0] + self._of(blocks[0][1])
+        best = max(self._window(one, other) for one, other in pairwise(blocks))
+        return self._intercept + best - PER_DOUBLING * math.log2(len(blocks) - 1)
+
+    def _window(self, one: _Sums, other: _Sums) -> float:
+        """Two blocks together: what stands in both counts once."""
+        twice = sum(map(self._words.get, one[2] & other[2], _NOTHING))
+        twice += sum(map(self._pairs.get, one[3] & other[3], _NOTHING))
+        return one[0] + other[0] - twice + self._of(one[1] | other[1])
 
     def _of(self, kinds: int) -> float:
         known = self._by_kinds.get(kinds)
