@@ -226,11 +226,19 @@ class Query(msgspec.Struct, frozen=True):
     key_id: str | None = None
     response_schema: Schema | None = None  # from response_format json_schema
     tools: tuple[Schema, ...] = ()  # each function's parameters
+    redacted: bool = False  # its fields hold placeholders for what was found in them
     turns: int = 0  # earlier answers in the conversation
     api: Literal["chat", "messages", "responses"] = "chat"  # which API the caller speaks
     native: Mapping[str, msgspec.Raw] | None = None  # the body as it came, where that is another API than chat
     beta: str = ""  # Anthropic's header of that name: features that the caller switches on
     uncarried: tuple[str, ...] = ()  # fields of `native` that only a model behind that API gets to see
+
+    @property
+    def whole(self) -> Mapping[str, msgspec.Raw]:
+        """All that the caller sent, in both forms where there are two: for whoever must read everything."""
+        if self.native is None:
+            return self.fields
+        return {**self.fields, **{f"native {name}": raw for name, raw in self.native.items()}}
 
 
 class Edit(msgspec.Struct, frozen=True):
@@ -246,6 +254,7 @@ class Permit(msgspec.Struct, frozen=True):
     data_class: DataClass
     replicas: frozenset[tuple[str, str]]  # (model, provider)
     rule: str  # which rules spoke, for the audit trail
+    redact: frozenset[tuple[str, str]] = frozenset()  # those of `replicas` that may see only a redacted query
 
 
 class ToolCall(msgspec.Struct, frozen=True, gc=False):
@@ -362,6 +371,10 @@ class Entry(msgspec.Struct, frozen=True):
     deferrals: tuple[str, ...]
     config_digest: str = ""
     error_code: str | None = None
+    reached: tuple[
+        tuple[str, str, str, bool], ...
+    ] = ()  # (model, provider, location, redacted) of every try of every call
+    class_why: tuple[str, ...] = ()  # who demanded the data class, and the categories that were found; never the data
     certificate_id: str | None = None  # of the certificate that was asked for, in force or not
     in_certificate: bool = False  # the certificate's promise covers this request
     out_reason: OutReason | None = None  # why not, where a promise was asked for
@@ -397,3 +410,5 @@ class Intent(msgspec.Struct, frozen=True):
     models: tuple[str, ...]
     locations: tuple[str, ...]
     rule: str
+    content: str = ""  # salted digest of the query, in hex
+    salt: bytes = b""  # kept apart from the chain, so that it can be destroyed

@@ -60,6 +60,7 @@ from smallfirst.monitor.guard import Guarded
 from smallfirst.policy.build import build_policy
 from smallfirst.policy.build import default_settings as default_policy
 from smallfirst.policy.settings import PolicySettings
+from smallfirst.privacy.build import build_guard
 from smallfirst.privacy.classes import parse_class
 from smallfirst.privacy.rules import Rules
 from smallfirst.store.database import open_any
@@ -90,11 +91,11 @@ class App:
         self.probes = load_probes(probes_dir(environ), models.values()) if probes is None else probes
         ledger_path = ledger_path or ledger_file(settings, environ)
         self.ledger_path, self.guards = ledger_path, dict[str, Guarded]()
-        self.accounts = Accounts(settings.keys, settings.teams, open_any(settings.keys.url, keys_file(ledger_path)))
         tiers = self.catalogue.tiers
         named = {"auto": default_policy(tiers), **settings.policies}
         policies = {name: build_policy(name, policy, tiers, self._certified) for name, policy in named.items()}
         self.ledger = Ledger.open(settings.ledger, ledger_path)
+        self.accounts = Accounts(settings.keys, settings.teams, open_any(settings.keys.url, keys_file(ledger_path)))
         self.sender = sender or HttpSender()
         self.monitor = make_monitor(
             settings,
@@ -106,6 +107,7 @@ class App:
             environ=environ,
         )
         self.classifier = Classifier.from_bytes(shipped_weights())
+        self.guard = build_guard(settings.privacy)
         promises = tuple(self.guards.values())
         audits = self.monitor.audits if self.monitor else None
         self.metrics = Metrics(promises, audits)
@@ -117,7 +119,7 @@ class App:
             prior=settings.router.prior if settings.router.unprobed == "trust" else None,
             policies=policies,
             default_policy=settings.default_policy,
-            default_class=parse_class(settings.privacy.default_class),
+            guard=self.guard,
             intent_from=parse_class(settings.ledger.intent_from),
             sender=self.sender,
             ledger=self.ledger,
@@ -137,6 +139,7 @@ class App:
     async def start(self) -> None:
         """Start the embedded models; they load while the gateway already serves."""
         await self.accounts.start()
+        self.guard.warm()
         if self.monitor is not None:
             self.monitor.start()
         for runtime in self.runtimes:
@@ -148,6 +151,7 @@ class App:
             await self.monitor.stop()
         await asyncio.gather(*(runtime.stop() for runtime in self.runtimes))
         await self.sender.close()
+        self.guard.close()
         await self.accounts.stop()
         await asyncio.to_thread(self.ledger.close)
 

@@ -6,23 +6,22 @@ rules stay in its room (privacy/rules.py, accounts/keys.py, policy/build.py); th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from smallfirst.accounts.keys import is_required, key_problems
+from smallfirst.accounts.keys import is_required
 from smallfirst.accounts.settings import KeySettings, TeamSettings
 from smallfirst.cli.addresses import host_and_port, is_loopback, url_problem
 from smallfirst.cli.check_models import model_findings, number_findings, provider_findings, tier_findings
-from smallfirst.cli.explain import models_of, tiers_of
+from smallfirst.cli.check_privacy import privacy_findings
+from smallfirst.cli.explain import tiers_of
 from smallfirst.cli.finding import Finding, Path, fault
 from smallfirst.cli.settings import Settings
 from smallfirst.config.nearest import hint
-from smallfirst.core import DataClass
 from smallfirst.errors import ConfigError
 from smallfirst.policy.build import policy_problems
-from smallfirst.privacy.classes import NAMES, parse_class
-from smallfirst.privacy.rules import Rules, rule_problems
+from smallfirst.privacy.classes import parse_class
 
 Lines = Mapping[Path, int]
 
@@ -40,7 +39,7 @@ def check(settings: Settings, lines: Lines) -> list[Finding]:
         *_policies(settings),
         *_names(settings),
         *_monitor(settings),
-        *_privacy(settings),
+        *privacy_findings(settings),
     ]
     placed = [msgspec.structs.replace(one, line=_line(one.path, lines)) for one in found]
     return sorted(dict.fromkeys(placed), key=lambda one: one.line or 0)
@@ -95,6 +94,10 @@ def _admin(settings: Settings) -> Iterator[Finding]:
 
 def _ledger(settings: Settings) -> Iterator[Finding]:
     yield from _class(("ledger", "intent_from"), settings.ledger.intent_from)
+    for name, days in settings.ledger.retention_days.items():
+        yield from _class(("ledger", "retention_days", name), name)
+        if days < 1:
+            yield fault(("ledger", "retention_days", name), f"{days} is too few; the least is a day")
     url = settings.ledger.url
     if url is not None and not (url.startswith("sqlite:///") and len(url) > len("sqlite:///")):
         later = "; PostgreSQL is known, but not in this version" if url.startswith("postgres") else ""
@@ -156,6 +159,8 @@ def _names(settings: Settings) -> Iterator[Finding]:
     used: list[tuple[Path, str]] = []
     if settings.baseline.model is not None:
         used.append((("baseline", "model"), settings.baseline.model))
+    if settings.monitor is not None and settings.monitor.judge is not None:
+        used.append((("monitor", "judge"), settings.monitor.judge))
     policies = dict.fromkeys(("auto", *settings.policies))
     holders: list[tuple[Path, KeySettings | TeamSettings]] = [
         (("keys", "accept", str(index)), key) for index, key in enumerate(settings.keys.accept)
@@ -166,8 +171,6 @@ def _names(settings: Settings) -> Iterator[Finding]:
         for n, name in enumerate(terms.policies or ()):
             if name not in policies:
                 yield fault((*at, "policies", str(n)), f"unknown policy `{name[:60]}`{hint(name, policies)}")
-    if settings.monitor is not None and settings.monitor.judge is not None:
-        used.append((("monitor", "judge"), settings.monitor.judge))
     for index, rule in enumerate(settings.privacy.rules or ()):
         model = None if rule.to == "any" else rule.to.model
         names = () if model is None else (model,) if isinstance(model, str) else model
@@ -175,26 +178,3 @@ def _names(settings: Settings) -> Iterator[Finding]:
     for path, name in used:
         if name not in settings.models:
             yield fault(path, f"unknown model `{name[:60]}`{hint(name, settings.models)}")
-
-
-def _privacy(settings: Settings) -> Iterator[Finding]:
-    problems = [*rule_problems(settings.privacy), *key_problems(settings.keys, settings.teams)]
-    yield from (fault(path, words) for path, words in problems)
-    if problems or not settings.models:
-        return
-    permits = Rules.from_settings(settings.privacy).permits(models_of(settings))
-    routed = {name for tier in tiers_of(settings) for name in tier.models}
-    at = ("privacy", "rules")
-    stuck = [name for name in NAMES if not routed & {one for one, _ in permits.for_class(DataClass[name]).replicas}]
-    if settings.privacy.default_class in stuck:
-        words = f"no model of any tier may see `{settings.privacy.default_class}`, the class of a query of which nobody"
-        yield fault(("privacy", "default_class"), f"{words} says more: nothing could be asked")
-    rest = [name for name in stuck if name != settings.privacy.default_class]
-    if rest:
-        words = f"no model of any tier may see {_listed(rest)}: such queries will be refused"
-        yield Finding("warning", at, words)
-
-
-def _listed(names: Iterable[str]) -> str:
-    *most, last = names
-    return f"{', '.join(most)} and {last}" if most else last

@@ -22,6 +22,7 @@ VERBS = {
     "demo": ("smallfirst.cli.demo_cmd:demo", "A few hundred prompts through the real gateway, in half a minute."),
     "report": ("smallfirst.cli.report_cmd:report", "What was asked, served, spent and saved, from the ledger."),
     "tail": ("smallfirst.cli.tail_cmd:tail", "Watch decisions as a running gateway makes them."),
+    "audit": ("smallfirst.cli.audit_cmd:audit", "Prove what was sent where; export, erase, retain."),
     "estimate": ("smallfirst.cli.estimate_cmd:estimate", "What a mix of tiers would cost, without any traffic."),
     "keys": ("smallfirst.cli.keys_cmd:keys", "Create, list, rotate and revoke client keys; see what they spent."),
     "probe": ("smallfirst.cli.probe_cmd:probe", "Find out what a model gets right, before trusting it."),

@@ -21,6 +21,7 @@ from smallfirst.cli.settings import Settings
 from smallfirst.config.paths import data_dir
 from smallfirst.core import Grade
 from smallfirst.errors import ConfigError, LedgerError
+from smallfirst.ledger.chain import Shadowed
 from smallfirst.ledger.notes import (
     CertificateInUse,
     Note,
@@ -86,7 +87,7 @@ def make_monitor(
     *,
     catalogue: Catalogue,
     sender: Sender,
-    note: Callable[[Note], None],
+    note: Callable[[Note | Shadowed], None],
     ledger: Path,
     environ: Mapping[str, str],
 ) -> Monitor | None:
@@ -124,7 +125,10 @@ def make_monitor(
 
 
 def _watching(
-    settings: MonitorSettings, guarded: Guarded | None, note: Callable[[Note], None], conn: sqlite3.Connection
+    settings: MonitorSettings,
+    guarded: Guarded | None,
+    note: Callable[[Note | Shadowed], None],
+    conn: sqlite3.Connection,
 ) -> Watching | None:
     """The detectors of the audited policy, gone on from where they were; None: it has no certificate."""
     if guarded is None:

@@ -19,6 +19,7 @@ import uvicorn
 from smallfirst.cli.build import App
 from smallfirst.errors import BadRequest, SetupError
 from smallfirst.gateway.settings import ServerSettings
+from smallfirst.models.offline import is_offline
 
 BACKLOG = 2048
 STARTS_WITHIN_S = 30.0
@@ -89,10 +90,10 @@ TOO_SLOW = _late()
 
 
 def make_server(app: App, settings: ServerSettings) -> Server:
-    """uvicorn on uvloop and httptools around the gateway."""
+    """uvicorn on uvloop and httptools around the gateway; offline on asyncio's own loop, whose sockets are watched."""
     config = uvicorn.Config(
         app.gateway,
-        loop="uvloop",
+        loop="asyncio" if is_offline() else "uvloop",
         http="httptools",
         ws="none",
         lifespan="on",

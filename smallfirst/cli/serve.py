@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 import msgspec
@@ -27,8 +28,11 @@ from smallfirst.cli.running import listen, listen_admin, make_server
 from smallfirst.cli.settings import Settings
 from smallfirst.config.paths import cache_dir
 from smallfirst.core import Entry, Model
+from smallfirst.errors import SetupError
 from smallfirst.gateway.logs import RequestLog, use_json
-from smallfirst.models.weights import obtain
+from smallfirst.models.offline import go_offline, is_offline, refuse_remote
+from smallfirst.models.settings import ModelSettings
+from smallfirst.models.weights import obtain, place
 
 
 @click.command()
@@ -42,7 +46,8 @@ from smallfirst.models.weights import obtain
     "--listen", "address", metavar="HOST:PORT", help="Where to listen  [default: server.listen, 127.0.0.1:4000]."
 )
 @click.option("--ledger", type=click.Path(path_type=Path, dir_okay=False), help="The ledger's SQLite file.")
-def serve(config: Path | None, address: str | None, ledger: Path | None) -> None:
+@click.option("--offline", is_flag=True, help="Open no socket beyond this machine, whatever the config says.")
+def serve(config: Path | None, address: str | None, ledger: Path | None, offline: bool) -> None:
     """Start the gateway.
 
     With nothing configured the embedded demonstration model answers. With OPENAI_API_KEY, ANTHROPIC_API_KEY,
@@ -53,8 +58,9 @@ def serve(config: Path | None, address: str | None, ledger: Path | None) -> None
       smallfirst serve
       OPENAI_API_KEY=... smallfirst serve --listen 0.0.0.0:4000
       smallfirst serve --config smallfirst.yaml
+      smallfirst serve --offline               for an air-gapped room: only models on this machine
     """
-    settings = read_settings(config, os.environ)
+    settings = read_settings(config, os.environ) if not offline else read_offline(config)
     if address:
         server = msgspec.structs.replace(settings.server, listen=address)
         settings = msgspec.structs.replace(settings, server=server)
@@ -86,6 +92,42 @@ def observers(settings: Settings) -> tuple[Callable[[Entry], None], ...]:
     return tuple(found)
 
 
+def read_offline(config: Path | None) -> Settings:
+    """The settings of a gateway that may reach nothing but this machine; from here on nothing else is reached.
+
+    Keys in the environment add no models. Raises SetupError for what is remote, and for weights that would be fetched.
+    """
+    go_offline()
+    kept = {
+        name: value for name, value in os.environ.items() if name.startswith("SMALLFIRST_") or name in ("HOME", "PATH")
+    }
+    settings = read_settings(config, os.environ if config else kept)
+    hosts = {f"provider {name}": urlsplit(one.url).hostname for name, one in settings.providers.items() if one.url}
+    for name, url in (
+        ("ledger.url", settings.ledger.url),
+        ("keys.url", settings.keys.url),
+        ("server.otlp", settings.server.otlp),
+    ):
+        if url and not url.startswith("sqlite:"):
+            hosts[name] = urlsplit(url).hostname
+    refuse_remote(hosts)
+    for name, model in embedded_models(settings):
+        weights = place(model.weights or name, cache_dir(os.environ))
+        if not weights.is_file():
+            raise SetupError(f"offline: the weights of {name} are not at {weights}; fetch them once with a network")
+    return settings
+
+
+def embedded_models(settings: Settings) -> list[tuple[str, ModelSettings]]:
+    """The models whose weights run in a child process."""
+    embedded = {name for name, provider in settings.providers.items() if provider.runtime == "embedded"}
+    return [
+        (name, model)
+        for name, model in settings.models.items()
+        if model.provider in embedded or any(r.provider in embedded for r in model.replicas)
+    ]
+
+
 def spare_the_collector() -> None:
     """What was built lives as long as the process: the garbage collector need not look at it again and again.
 
@@ -99,7 +141,6 @@ def spare_the_collector() -> None:
 def fetch_weights(settings: Settings) -> None:
     """Have every embedded model's weights at hand, with a progress bar for what must be fetched."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    embedded = {name for name, provider in settings.providers.items() if provider.runtime == "embedded"}
     with Progress(*columns, console=err, transient=True) as progress:
         tasks: dict[str, TaskID] = {}
 
@@ -108,9 +149,8 @@ def fetch_weights(settings: Settings) -> None:
                 tasks[step] = progress.add_task(step, total=total or None)
             progress.update(tasks[step], completed=done, total=total or None)
 
-        for name, model in settings.models.items():
-            if model.provider in embedded or any(r.provider in embedded for r in model.replicas):
-                obtain(model.weights or name, cache_dir(os.environ), show)
+        for name, model in embedded_models(settings):
+            obtain(model.weights or name, cache_dir(os.environ), show)
 
 
 def banner(app: App, url: str) -> None:
@@ -123,7 +163,8 @@ def banner(app: App, url: str) -> None:
             model = app.catalogue.models[name]
             table.add_row(tier.name, name, where(model), trusted(app, model))
     out.print()
-    out.print(f"[bold]smallfirst {__version__}[/bold]  serves on [bold]{url}/v1[/bold]")
+    where_to = "  [bold]offline[/bold]: nothing beyond this machine can be reached" if is_offline() else ""
+    out.print(f"[bold]smallfirst {__version__}[/bold]  serves on [bold]{url}/v1[/bold]{where_to}")
     out.print()
     out.print(table)
     for words in standings(tuple(app.guards.values())):

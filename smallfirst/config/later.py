@@ -9,13 +9,11 @@ SECTIONS = frozenset(
     {
         ("tasks",),
         ("policies", "*", "hedge"),
-        ("privacy", "on_detector_error"),
     }
 )
 
 VALUES = frozenset(
     {
-        ("privacy", "rules", "*", "do", "redact"),
         ("baseline", "output_tokens", "from_shadows"),
         ("ledger", "content", "encrypted"),
     }

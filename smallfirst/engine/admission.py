@@ -12,7 +12,7 @@ from smallfirst.accounts.keys import Key
 from smallfirst.core import DataClass, Model, Needs, Permit, Query, Tier
 from smallfirst.errors import BadRequest, Forbidden
 from smallfirst.models.catalogue import Catalogue
-from smallfirst.privacy.rules import Permits, refusal
+from smallfirst.privacy.rules import Asker, Permits, refusal
 
 DEMANDS: tuple[tuple[str, str, Callable[[Needs], bool], Callable[[Model], bool]], ...] = (
     ("images", "messages", lambda n: n.vision, lambda m: m.abilities.vision),
@@ -43,17 +43,23 @@ class Admission:
         self._catalogue, self._permits = catalogue, permits
         self._memo: dict[object, tuple[tuple[Tier, ...], int]] = {}
 
-    def admit(self, query: Query, key: Key | None, data_class: DataClass) -> tuple[tuple[Tier, ...], Permit]:
-        """The tiers (empty ones left out) that may answer, and the permit to send to them.
+    def permit(self, query: Query, key: Key | None, data_class: DataClass) -> Permit:
+        """Who may see a query of this class that comes from this caller."""
+        if not self._permits.conditional:
+            return self._permits.for_class(data_class)
+        name, team, tags = (None, None, ()) if key is None else (key.name, key.team, key.tags)
+        return self._permits.for_class(data_class, Asker(name, team, (*tags, *query.dials.tags), query.asked))
+
+    def admit(self, query: Query, key: Key | None, permit: Permit) -> tuple[Tier, ...]:
+        """The tiers (empty ones left out) that may answer under `permit`.
 
         Raises Forbidden when privacy or the key leaves no model, BadRequest when no model left can take the request.
         """
-        permit = self._permits.for_class(data_class)
         needs, named = query.needs, query.asked if query.asked in self._catalogue.models else None
         if key is not None:
-            key.check(query.asked, named is not None, data_class)
+            key.check(query.asked, named is not None, permit.data_class)
         shape = (
-            data_class, key and key.models, named, needs.vision, needs.tools, needs.json_schema, needs.json_object,
+            permit.replicas, key and key.models, named, needs.vision, needs.tools, needs.json_schema, needs.json_object,
             needs.n > 1, needs.logprobs, needs.anthropic, needs.embeds,
         )  # fmt: skip
         known = self._memo.get(shape)
@@ -62,7 +68,7 @@ class Admission:
             known = self._memo[shape] = (tiers, min(self._contexts(tiers)))
         tiers, smallest = known
         wanted = needs.input_tokens + max(needs.output_tokens, ANSWER_ROOM)
-        return (tiers if wanted <= smallest else self._fitting(tiers, needs, wanted)), permit
+        return tiers if wanted <= smallest else self._fitting(tiers, needs, wanted)
 
     def _contexts(self, tiers: tuple[Tier, ...]) -> list[int]:
         return [self._catalogue.models[name].abilities.context for tier in tiers for name in tier.models]

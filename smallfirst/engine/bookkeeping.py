@@ -12,7 +12,6 @@ import msgspec
 from smallfirst.accounts.keys import Key
 from smallfirst.core import (
     Attempt,
-    DataClass,
     Decision,
     Entry,
     Outcome,
@@ -25,6 +24,7 @@ from smallfirst.core import (
 )
 from smallfirst.errors import BadRequest, LimitReached, Overloaded, RequestError, UpstreamFailed
 from smallfirst.models.catalogue import Catalogue
+from smallfirst.privacy.guard import Assessed
 
 CLIENT_CLOSED = 499
 """nginx's status for a client that left before its answer."""
@@ -42,7 +42,8 @@ class Books:
         query: Query,
         key: Key | None,
         policy: str,
-        data_class: DataClass,
+        assessed: Assessed,
+        reached: tuple[tuple[str, str, str, bool], ...] = (),
         score: Score | None,
         decision: Decision | None,
         served: Attempt | None,
@@ -67,7 +68,9 @@ class Books:
             key_id=key.name if key else None,
             tags=_tags(query, key),
             session=query.dials.session,
-            data_class=data_class,
+            data_class=assessed.data_class,
+            class_why=assessed.why,
+            reached=reached,
             kind=score.kind if score else "other",
             complexity=score.complexity if score else 0.0,
             reason=reason,

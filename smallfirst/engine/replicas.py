@@ -16,6 +16,8 @@ from smallfirst.core import Model, Outcome, Permit, Query, Replica, Status, Usag
 from smallfirst.engine.gates import Balancer, Blocked, Gate
 from smallfirst.models.sender import AnswerStream, Call, Sender
 from smallfirst.policy.protocol import Start
+from smallfirst.privacy.redaction import Redaction
+from smallfirst.privacy.restoring import RestoringStream
 
 TRY_AGAIN = frozenset((Status.rate_limited, Status.unavailable, Status.broken))
 """Faults that another replica, or a moment's patience, may mend. Not a time-out: the caller has waited enough."""
@@ -69,10 +71,13 @@ class Caller:
         query: Query,
         permit: Permit,
         deadline_us: int | None = None,
+        redaction: Redaction | None = None,
     ) -> None:
         """`deadline_us`: when (time.monotonic_ns() / 1000) the caller has waited long enough."""
         self._sender, self._balancer, self._models = sender, balancer, models
         self._query, self._permit, self._deadline_us = query, permit, deadline_us
+        self._redaction = redaction
+        self.reached: list[tuple[str, str, str, bool]] = []  # (model, provider, location, redacted) of every try
         self._tried: dict[int, Tried] = {}
 
     async def ask(self, start: Start) -> Outcome:
@@ -93,6 +98,8 @@ class Caller:
             outcome: Outcome | None = None
             try:
                 outcome = await self._sender.ask(self._call(model, gate.replica, start), self._permit)
+                if (redaction := self._redacts(model, gate.replica)) is not None:
+                    outcome = redaction.outcome(outcome)
             finally:
                 if outcome is None:
                     gate.leave(None)
@@ -118,6 +125,8 @@ class Caller:
                 return self._not_sent(model, gate, blocked, tried)
             tried.replica = gate.replica
             stream = self._sender.stream(self._call(model, gate.replica, start), self._permit)
+            if (redaction := self._redacts(model, gate.replica)) is not None:
+                stream = RestoringStream(stream, redaction)
             first: bytes | None = None
             blocks = aiter(stream)
             try:
@@ -157,8 +166,17 @@ class Caller:
         )
 
     def _call(self, model: Model, replica: Replica, start: Start) -> Call:
+        redaction = self._redacts(model, replica)
+        self.reached.append((model.name, replica.provider, replica.location, redaction is not None))
         wanted = start.signals and model.abilities.logprobs and not self._query.needs.logprobs
-        return Call(model, replica, self._query, start.edit, wanted, model.timeout_s)
+        if redaction is None:
+            return Call(model, replica, self._query, start.edit, wanted, model.timeout_s)
+        query, edit = redaction.query(self._query), redaction.edit(start.edit)
+        return Call(model, replica, query, edit, wanted, model.timeout_s)
+
+    def _redacts(self, model: Model, replica: Replica) -> Redaction | None:
+        """The request's placeholders, where this replica may see only them."""
+        return self._redaction if (model.name, replica.provider) in self._permit.redact else None
 
     def _patience_s(self, model: Model) -> float:
         """How long a call waits for a place: no longer than an answer may take, nor than the caller waits."""

@@ -40,11 +40,15 @@ from smallfirst.engine.gates import USUAL, Balancer, ResilienceSettings
 from smallfirst.engine.replicas import Caller
 from smallfirst.engine.sessions import Sessions
 from smallfirst.errors import LedgerError, NotFound, Overloaded, RequestError
+from smallfirst.ledger.chain import salted
 from smallfirst.ledger.writer import Ledger
 from smallfirst.models.catalogue import Catalogue
 from smallfirst.models.sender import Sender
 from smallfirst.policy.fixed import Fixed
 from smallfirst.policy.protocol import Facts, Policy
+from smallfirst.privacy.guard import Assessed, Guard
+from smallfirst.privacy.redaction import Redaction
+from smallfirst.privacy.rules import unredacted
 from smallfirst.verify.judge import make_judge
 
 USUAL_ANSWER = 512
@@ -86,7 +90,7 @@ class Engine:
         prior: float | None = None,
         policies: Mapping[str, Policy],
         default_policy: str,
-        default_class: DataClass,
+        guard: Guard,
         intent_from: DataClass,
         sender: Sender,
         ledger: Ledger,
@@ -105,7 +109,7 @@ class Engine:
         self.probes, self.prior = probes, prior
         self.policies = {**{name: Fixed(name, name) for name in catalogue.models}, **policies}
         self.policies["auto"] = policies[default_policy]
-        self.default_class, self.intent_from = default_class, intent_from
+        self.guard, self.intent_from = guard, intent_from
         self.sender, self.ledger, self.balancer = sender, ledger, Balancer(resilience)
         self.books = Books(catalogue, config_digest)
         self.accounts, self.refuse_unrecorded = accounts, refuse_unrecorded
@@ -150,14 +154,12 @@ class Exchange:
 
     def __init__(self, engine: Engine, query: Query, key: Key | None) -> None:
         self.engine, self.query, self.key = engine, query, key
-        self.data_class = max(
-            query.dials.data_class or DataClass.public,
-            (key and key.min_class) or DataClass.public,
-            engine.default_class,
-        )
+        self.assessed = Assessed(engine.guard.default_class, ("default",))
+        self.redaction: Redaction | None = None
         self.score: Score | None = None
         self.policy = ""
         self.flight: Flight | None = None
+        self.caller: Caller | None = None
         self.tab: Tab | None = None  # what is taken from the limits of the key, where it has any
         self._talk: tuple[bytes, bool] | None = None
         self.kept_tier = False  # the conversation's earlier turns took lower tiers away: outside a certificate
@@ -173,9 +175,11 @@ class Exchange:
             if engine.refuse_unrecorded and engine.ledger.failing:
                 raise Overloaded(_NO_LEDGER, code="ledger_unavailable", retry_after_s=5.0)
             policy = self._policy()  # 1. who plans: `auto`, a policy, or a model by name
-            tiers, permit = engine.admission.admit(query, self.key, self.data_class)  # 2. privacy: who may see it
+            permit = await self._permit()  # 2. privacy: what it holds, and who may see it
+            tiers = engine.admission.admit(query, self.key, permit)
             if engine.auditor is not None and engine.auditor.toss(policy.name):
-                self._audit = Audited(query, tiers, permit)  # the coin falls before anyone knows the answer
+                shadows = () if permit.redact else tiers  # a shadow call sees the query as it is
+                self._audit = Audited(query, shadows, unredacted(permit))  # the coin falls before the answer is known
             sender = engine.sender if self.key is None or not self.key.metered else await self._pays(self.key)
             if engine.sessions is not None:
                 tiers = self._continue(engine.sessions, tiers)
@@ -185,7 +189,9 @@ class Exchange:
                 if kept is not None:
                     return self._from_cache(kept)
             await self._commit_intent(tiers, permit)  # 4. ledger: above `internal`, write down first what will leave
-            caller = Caller(sender, engine.balancer, engine.catalogue.models, query, permit, self._deadline_us())
+            caller = self.caller = Caller(
+                sender, engine.balancer, engine.catalogue.models, query, permit, self._deadline_us(), self.redaction
+            )
             self.flight = Flight(caller, listener)
             if self._gone:
                 self.flight.gone(self._gone)
@@ -242,8 +248,35 @@ class Exchange:
         if not self.query.uncarried:
             return ()
         replicas = self.engine.catalogue.models[model].replicas
-        native = self.query.api == "messages" and all(replica.wire == "anthropic" for replica in replicas)
+        native = self.query.api == "messages" and self.redaction is None
+        native = native and all(replica.wire == "anthropic" for replica in replicas)
         return () if native else self.query.uncarried
+
+    @property
+    def data_class(self) -> DataClass:
+        return self.assessed.data_class
+
+    async def _permit(self) -> Permit:
+        """privacy: who may see a query of this class from this caller; whom it reaches redacted, only if it can be."""
+        permit = self.engine.admission.permit(self.query, self.key, await self._assess())
+        if permit.redact:
+            if not self.query.needs.anthropic:  # what only Anthropic's own API carries has no placeholders
+                self.redaction = await self.engine.guard.redact(self.query.fields, self.assessed)
+            if self.redaction is None:
+                return unredacted(permit)
+        return permit
+
+    async def _assess(self) -> DataClass:
+        """privacy: the highest of what the caller declares, the key demands, the session had and the text holds."""
+        dials, key = self.query.dials, self.key
+        self.assessed = await self.engine.guard.assess(
+            self.query.whole,
+            declared=dials.data_class,
+            key=key.name if key else None,
+            key_class=key.min_class if key else None,
+            session=dials.session,
+        )
+        return self.assessed.data_class
 
     async def _pays(self, key: Key) -> Sender:
         """accounts: take the request from the key's limits; a sender that pays for each call from its budgets."""
@@ -296,10 +329,13 @@ class Exchange:
         if self.data_class < self.engine.intent_from:
             return
         models = tuple(name for tier in tiers for name in tier.models)
-        replicas = ((name, r) for name in models for r in self.engine.catalogue.models[name].replicas)
-        locations = tuple(sorted({r.location for name, r in replicas if (name, r.provider) in permit.replicas}))
+        all_models = self.engine.catalogue.models
+        replicas = (r for name in models for r in all_models[name].replicas if (name, r.provider) in permit.replicas)
+        locations = tuple(sorted({r.location for r in replicas}))
+        content, salt = salted([bytes(raw) for raw in self.query.whole.values()])
         now = time.time_ns() // 1000
-        await self.engine.ledger.intent(Intent(self.query.id, now, self.data_class, models, locations, permit.rule))
+        intent = Intent(self.query.id, now, self.data_class, models, locations, permit.rule, content, salt)
+        await self.engine.ledger.intent(intent)
 
     def _finish(self, decision: Decision | None, error: RequestError | None, kept: Kept | None = None) -> Answer:
         flight, served = self.flight, None
@@ -309,7 +345,8 @@ class Exchange:
             if served is None or (not served.outcome.ok and not served.released):
                 error = failure(decision, attempts)
         entry = self.engine.books.entry(
-            query=self.query, key=self.key, policy=self.policy, data_class=self.data_class, score=self.score,
+            query=self.query, key=self.key, policy=self.policy, assessed=self.assessed, score=self.score,
+            reached=tuple(self.caller.reached) if self.caller else (),
             decision=decision, served=served, attempts=attempts, error=error,
             latency_us=time.monotonic_ns() // 1000 - self._began_us, waiting_us=flight.waiting_us if flight else 0,
         )  # fmt: skip

@@ -107,13 +107,14 @@ class ChatHandler:
             query = msgspec.structs.replace(query, key_id=key.name)
         exchange = self._engine.exchange(query, key)
         guest.ask(exchange)
+        debug = headers.get(b"x-smallfirst-debug") == b"true"
         if self._loaded is not None:
             await self._loaded()
             self._loaded = None
         if query.stream:
-            await self.stream_reply(exchange, query, send).run()
+            await self.stream_reply(exchange, query, send, debug=debug).run()
         else:
-            await self._reply(exchange, send, debug=headers.get(b"x-smallfirst-debug") == b"true")
+            await self._reply(exchange, send, debug=debug)
 
     def _check_length(self, headers: dict[bytes, bytes]) -> None:
         """Refuse by the announced length before reading: a client should not have to send 50 MB to hear no."""
@@ -145,8 +146,8 @@ class ChatHandler:
     async def refuse(self, send: Send, error: RequestError, headers: respond.Headers) -> None:
         await send_error(send, error, headers)
 
-    def stream_reply(self, exchange: Exchange, query: Query, send: Send) -> StreamReply:
-        return StreamReply(exchange, query, send, self._settings.keep_alive_s)
+    def stream_reply(self, exchange: Exchange, query: Query, send: Send, *, debug: bool) -> StreamReply:
+        return StreamReply(exchange, query, send, self._settings.keep_alive_s, debug=debug)
 
 
 class StreamReply:
@@ -154,8 +155,11 @@ class StreamReply:
 
     keep_alive = streaming.KEEP_ALIVE
 
-    def __init__(self, exchange: Exchange, query: Query, send: Send, keep_alive_s: float) -> None:
+    def __init__(
+        self, exchange: Exchange, query: Query, send: Send, keep_alive_s: float, *, debug: bool = False
+    ) -> None:
         self._exchange, self._query, self._send, self._keep_alive_s = exchange, query, send, keep_alive_s
+        self._debug = debug
         self._begun = False
         self._comment: asyncio.Task[None] | None = None
 
@@ -168,7 +172,8 @@ class StreamReply:
             if self._comment is not None:
                 self._comment.cancel()
         if answer.error is not None and not self._begun:
-            await self.refuse(answer.error, respond.decided(answer))
+            more = respond.debug(answer) if self._debug else []
+            await self.refuse(answer.error, [*respond.decided(answer), *more])
             return
         if not self._begun:
             await self._begin(respond.decided(answer))
@@ -227,6 +232,8 @@ class StreamReply:
     async def _begin(self, headers: respond.Headers) -> None:
         self._begun = True
         headers = [respond.EVENTS, respond.NO_CACHE, *headers]
+        if self._debug:
+            headers += respond.class_headers(self._exchange.assessed)
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def _write(self, block: bytes, *, last: bool = False) -> None:

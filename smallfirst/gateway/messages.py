@@ -38,8 +38,8 @@ class MessagesHandler(ChatHandler):
     async def refuse(self, send: Send, error: RequestError, headers: respond.Headers) -> None:
         await _refuse(send, error, headers)
 
-    def stream_reply(self, exchange: Exchange, query: Query, send: Send) -> StreamReply:
-        return MessagesReply(exchange, query, send, self._settings.keep_alive_s)
+    def stream_reply(self, exchange: Exchange, query: Query, send: Send, *, debug: bool) -> StreamReply:
+        return MessagesReply(exchange, query, send, self._settings.keep_alive_s, debug=debug)
 
 
 class MessagesReply(StreamReply):
@@ -47,8 +47,10 @@ class MessagesReply(StreamReply):
 
     keep_alive = messages_out.PING
 
-    def __init__(self, exchange: Exchange, query: Query, send: Send, keep_alive_s: float) -> None:
-        super().__init__(exchange, query, send, keep_alive_s)
+    def __init__(
+        self, exchange: Exchange, query: Query, send: Send, keep_alive_s: float, *, debug: bool = False
+    ) -> None:
+        super().__init__(exchange, query, send, keep_alive_s, debug=debug)
         self._writer: messages_out.Writer | None = None
 
     async def opened(self, start: Start) -> None:

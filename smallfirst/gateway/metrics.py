@@ -31,6 +31,7 @@ LATENCY_US = (
     10_000_000,
     60_000_000,
 )
+REFUSALS = frozenset(("no_permitted_model", "detector_failed", "class_not_allowed"))
 OVERHEAD_US = (100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000)
 
 
@@ -64,6 +65,7 @@ class Metrics(Collector):
         self._input: Counter[str] = Counter()
         self._output: Counter[str] = Counter()
         self._deferrals: Counter[str] = Counter()
+        self._refused: Counter[tuple[str, str]] = Counter()
         self._cost = self._baseline = 0
         self._latency: dict[str, Spread] = {}
         self._overhead = Spread(OVERHEAD_US)
@@ -80,6 +82,8 @@ class Metrics(Collector):
             self._attempts[outcome.model, outcome.status] += 1
             self._input[outcome.model] += outcome.usage.input_tokens
             self._output[outcome.model] += outcome.usage.output_tokens
+        if entry.error_code in REFUSALS:
+            self._refused[entry.data_class.name, entry.error_code] += 1
         for why in entry.deferrals:
             self._deferrals[why] += 1
         if entry.certificate_id is not None:
@@ -101,6 +105,8 @@ class Metrics(Collector):
         ]
         yield _counts("tokens", "Tokens by direction", ("model", "direction"), tokens)
         yield _counts("deferrals", "Hand-ups by reason", ("why",), (((why,), n) for why, n in self._deferrals.items()))
+        words = "Requests that privacy refused, by class and code"
+        yield _counts("privacy_refusals", words, ("data_class", "code"), self._refused.items())
         yield from self._promises()
         spent = CounterMetricFamily("smallfirst_cost_usd", "Dollars spent on models, every attempt")
         spent.add_metric((), self._cost / NANO)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from smallfirst.core import NANO, Entry, Reason, Score
 from smallfirst.engine.request import Answer
 from smallfirst.errors import RequestError
+from smallfirst.privacy.guard import Assessed
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -80,6 +81,7 @@ def debug(answer: Answer) -> Headers:
         (b"x-smallfirst-debug-deferrals", ",".join(entry.deferrals).encode()),
         (b"x-smallfirst-debug-kind", entry.kind.encode()),
         (b"x-smallfirst-debug-data-class", entry.data_class.name.encode()),
+        (b"x-smallfirst-debug-class-why", ",".join(entry.class_why).encode("ascii", "replace")),
         (b"x-smallfirst-debug-baseline-method", entry.baseline_method.encode("ascii", "replace")),
     ]
     if decision is not None and decision.verdict is not None:
@@ -87,6 +89,14 @@ def debug(answer: Answer) -> Headers:
         headers.append((b"x-smallfirst-debug-p-correct", b"%.3f" % decision.verdict.p_correct))
         headers.append((b"x-smallfirst-debug-why", why.encode("ascii", "replace")))
     return headers
+
+
+def class_headers(assessed: Assessed) -> Headers:
+    """For a stream, whose headers are sent before the rest is known: the data class and why, on debug."""
+    return [
+        (b"x-smallfirst-debug-data-class", assessed.data_class.name.encode()),
+        (b"x-smallfirst-debug-class-why", ",".join(assessed.why).encode("ascii", "replace")),
+    ]
 
 
 def decision_json(answer: Answer) -> dict[str, object]:

@@ -34,15 +34,17 @@ class ResponsesHandler(ChatHandler):
         whole = msgspec.json.decode(answer.outcome.body)
         return msgspec.json.encode(responses_out.from_whole(_asked(query), whole))
 
-    def stream_reply(self, exchange: Exchange, query: Query, send: Send) -> StreamReply:
-        return ResponsesReply(exchange, query, send, self._settings.keep_alive_s)
+    def stream_reply(self, exchange: Exchange, query: Query, send: Send, *, debug: bool) -> StreamReply:
+        return ResponsesReply(exchange, query, send, self._settings.keep_alive_s, debug=debug)
 
 
 class ResponsesReply(StreamReply):
     """A streamed response."""
 
-    def __init__(self, exchange: Exchange, query: Query, send: Send, keep_alive_s: float) -> None:
-        super().__init__(exchange, query, send, keep_alive_s)
+    def __init__(
+        self, exchange: Exchange, query: Query, send: Send, keep_alive_s: float, *, debug: bool = False
+    ) -> None:
+        super().__init__(exchange, query, send, keep_alive_s, debug=debug)
         self._writer = responses_out.Writer(_asked(query), query.asked)
 
     async def opened(self, start: Start) -> None:

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from smallfirst.errors import LedgerError
+from smallfirst.ledger.chain import CHAIN_COLUMNS
 from smallfirst.ledger.rows import ATTEMPT_COLUMNS, INTENT_COLUMNS, REQUEST_COLUMNS, Row, Rows, flat, insert
 
 log = logging.getLogger(__name__)
@@ -20,7 +21,13 @@ executemany, which does so once a row, writes a third of this beside one."""
 
 _INSERTS = {
     (table, n): insert(table, columns, n)
-    for table, columns in (("request", REQUEST_COLUMNS), ("attempt", ATTEMPT_COLUMNS), ("intent", INTENT_COLUMNS))
+    for table, columns in (
+        ("request", REQUEST_COLUMNS),
+        ("attempt", ATTEMPT_COLUMNS),
+        ("intent", INTENT_COLUMNS),
+        ("chain", CHAIN_COLUMNS),
+        ("salt", 2),
+    )
     for n in (1, AT_ONCE)
 }
 
@@ -55,18 +62,37 @@ def _write_alone(conn: sqlite3.Connection, rows: Rows) -> int:
     return 1
 
 
-def write_intents(conn: sqlite3.Connection, rows: Sequence[Row]) -> None:
-    """Commit intents, and return when they are on the disk. All or none. Raises Unwritten or NotARow."""
-    _commit(conn, "FULL", (), rows)
+def write_intents(
+    conn: sqlite3.Connection, rows: Sequence[Row], chain: Sequence[Row] = (), salts: Sequence[Row] = ()
+) -> None:
+    """Commit intents with their links and salts, and return when they are on the disk. All or none.
+
+    Raises Unwritten or NotARow.
+    """
+    _commit(conn, "FULL", (), rows, chain, salts)
 
 
-def _commit(conn: sqlite3.Connection, synchronous: str, entries: Sequence[Rows], intents: Sequence[Row]) -> None:
+def write_chain(conn: sqlite3.Connection, chain: Sequence[Row]) -> None:
+    """Commit links that nobody waits for. Raises Unwritten or NotARow."""
+    _commit(conn, "NORMAL", (), (), chain)
+
+
+def _commit(
+    conn: sqlite3.Connection,
+    synchronous: str,
+    entries: Sequence[Rows],
+    intents: Sequence[Row],
+    chain: Sequence[Row] = (),
+    salts: Sequence[Row] = (),
+) -> None:
     try:
         conn.execute(f"PRAGMA synchronous = {synchronous}")
         conn.execute("BEGIN IMMEDIATE")
         _insert(conn, "request", [request for _, request, _ in entries])
         _insert(conn, "attempt", [attempt for _, _, attempts in entries for attempt in attempts])
         _insert(conn, "intent", intents)
+        _insert(conn, "chain", chain)
+        _insert(conn, "salt", salts)
         conn.execute("COMMIT")
     except (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError, sqlite3.DataError) as fault:
         raise NotARow(str(fault)) from fault

@@ -159,4 +159,29 @@ _CERTIFICATES: Step = (
     "CREATE INDEX audit_at ON audit (at)",
 )
 
-STEPS: tuple[Step, ...] = (_FIRST, _CERTIFICATES)
+_AUDIT: Step = (
+    "ALTER TABLE request ADD COLUMN class_why TEXT NOT NULL DEFAULT '[]'",
+    """
+    CREATE TABLE chain (
+        writer TEXT NOT NULL,
+        seq BIGINT NOT NULL,
+        at BIGINT NOT NULL,
+        kind TEXT NOT NULL,
+        request_id TEXT NOT NULL,
+        data_class INTEGER NOT NULL,
+        rule TEXT NOT NULL,
+        models TEXT NOT NULL,
+        locations TEXT NOT NULL,
+        detail TEXT NOT NULL,
+        content TEXT NOT NULL,
+        prev TEXT NOT NULL,
+        hash TEXT NOT NULL,
+        PRIMARY KEY (writer, seq)
+    )
+    """,
+    "CREATE INDEX chain_class ON chain (data_class, at)",
+    "CREATE INDEX chain_request ON chain (request_id)",
+    "CREATE TABLE salt (request_id TEXT PRIMARY KEY, salt TEXT NOT NULL)",
+)
+
+STEPS: tuple[Step, ...] = (_FIRST, _CERTIFICATES, _AUDIT)

@@ -20,7 +20,7 @@ Row = tuple[Value, ...]
 Rows = tuple[int, Row, list[Row]]
 """A sequence number, the request's row and those of its attempts: written together or not at all."""
 
-REQUEST_COLUMNS = 31
+REQUEST_COLUMNS = 32
 ATTEMPT_COLUMNS = 21
 _COST = 17  # of an attempt
 INTENT_COLUMNS = 8
@@ -76,6 +76,7 @@ def entry_rows(entry: Entry, writer: str, seq: int) -> Rows:
             entry.certificate_id,
             1 if entry.in_certificate else 0,
             None if entry.out_reason is None else entry.out_reason.value,
+            _json(entry.class_why) if entry.class_why else "[]",
         ),
         rows,
     )

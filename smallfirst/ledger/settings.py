@@ -12,6 +12,9 @@ class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     url: str | None = None  # sqlite:///path; default: ledger.db in the user's data folder
     intent_from: str = "personal"
+    anchor: str | None = None  # where the audit chain's heads go: stdout, a file, or sqlite:///path
+    anchor_s: float = 60.0  # how often
+    retention_days: dict[str, int] = {}  # data class -> days after which `smallfirst audit retain` removes its requests
     content: Literal["none"] = "none"  # prompts and answers are not stored
     batch_ms: float = 100.0  # a killed process loses at most this much of the past,
     batch_rows: int = 1000  # and at most this many entries, while the disk keeps up

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from smallfirst.errors import LedgerError
+from smallfirst.ledger.chain import Draft
 from smallfirst.ledger.rows import Row
 
 
@@ -18,6 +19,8 @@ class Ask(msgspec.Struct):
     """An intent's row, and who waits for it."""
 
     row: Row
+    draft: Draft
+    salt: Row | None
     loop: asyncio.AbstractEventLoop
     done: asyncio.Future[None]
 

@@ -24,12 +24,16 @@ import msgspec
 
 from smallfirst.core import Entry, Intent
 from smallfirst.errors import LedgerError
-from smallfirst.ledger.commits import Unwritten, write_entries, write_intents
+from smallfirst.ledger.anchors import Anchors
+from smallfirst.ledger.chain import Chain, Draft, Shadowed, decision_draft, intent_draft, shadow_draft
+from smallfirst.ledger.commits import NotARow, Unwritten, write_chain, write_entries, write_intents
+from smallfirst.ledger.heads import start_draft
 from smallfirst.ledger.migrations import ROOM, STEPS
 from smallfirst.ledger.notes import Note, NoteQueue
-from smallfirst.ledger.rows import Rows, entry_rows, intent_row
+from smallfirst.ledger.rows import Row, Rows, entry_rows, intent_row
 from smallfirst.ledger.settings import LedgerSettings
 from smallfirst.ledger.waiting import Ask, settle
+from smallfirst.privacy.classes import parse_class
 from smallfirst.store.migrations import migrate
 from smallfirst.store.sqlite import open_database, sqlite_path
 
@@ -67,6 +71,12 @@ class Ledger:
         self._asks: deque[Ask] = deque()
         self._notes = NoteQueue()
         self._flushes: deque[tuple[int, threading.Event]] = deque()  # and the sequence number each waits for
+        self._chain = Chain(self.writer)
+        self._drafts: deque[Draft] = deque(
+            [start_draft(conn)]
+        )  # decisions to be chained, in the order of their entries
+        self._anchors = Anchors(settings.anchor, settings.anchor_s)
+        self._chained_from = parse_class(settings.intent_from)
         self._wake = threading.Event()
         self._due: float | None = None  # time.monotonic() at which entries are written though half a batch has not come
         self._pause_s = 0.0  # > 0: the last write failed
@@ -100,20 +110,27 @@ class Ledger:
             return
         try:
             rows = entry_rows(entry, self.writer, seq)
+            draft = decision_draft(entry) if entry.data_class >= self._chained_from else None
         except (AttributeError, TypeError, ValueError) as fault:  # a field that is not what core.py says
             self._drop(1)
             log.error("the ledger dropped an entry that is not one: %s", type(fault).__name__)
             return
         self._rows.append(rows)
+        if draft is not None:
+            self._drafts.append(draft)
         if waiting == 0 or waiting + 1 == self._half:
             self._wake.set()
 
-    def note(self, note: Note) -> None:
+    def note(self, note: Note | Shadowed) -> None:
         """Keep a grade, feedback, an audit or a detector's state. Never blocks and never raises, as `record`."""
         if self._closed:
             log.error("the ledger is closed; a note was lost (%s)", type(note).__name__)
             return
-        self._notes.put(note)
+        if isinstance(note, Shadowed):
+            if note.data_class >= self._chained_from:
+                self._drafts.append(shadow_draft(note))
+        else:
+            self._notes.put(note)
         self._wake.set()
 
     async def intent(self, intent: Intent) -> None:
@@ -121,7 +138,9 @@ class Ledger:
         if self._closed:
             raise LedgerError("the ledger is closed; nothing may be sent without an intent")
         loop = asyncio.get_running_loop()
-        ask = Ask(intent_row(intent, self.writer, next(self._intent_seq)), loop, loop.create_future())
+        row = intent_row(intent, self.writer, next(self._intent_seq))
+        salt: Row | None = (intent.request_id, intent.salt.hex()) if intent.salt else None
+        ask = Ask(row, intent_draft(intent), salt, loop, loop.create_future())
         self._asks.append(ask)
         self._wake.set()
         try:
@@ -180,11 +199,13 @@ class Ledger:
             try:
                 self._write_intents()
                 self._write_entries()
+                self._write_chain()
                 self._write_notes()
                 self._answer_flushes()
             except Exception as fault:  # noqa: BLE001 - whatever it is, a dead writer would lose all that follows
                 self._failed(fault)
         self._write_entries()
+        self._write_chain()
         self._write_notes()
         settle(list(self._asks), "the ledger is closed; nothing was sent")
 
@@ -203,7 +224,9 @@ class Ledger:
         if not asks:
             return
         try:
-            write_intents(self._conn, [ask.row for ask in asks])
+            links = self._chain.link([ask.draft for ask in asks])
+            write_intents(self._conn, [ask.row for ask in asks], links, [ask.salt for ask in asks if ask.salt])
+            self._chain.advance(links)
         except LedgerError as fault:
             log.error("the ledger can't commit intents: %s; %d requests were refused", fault, len(asks))
             settle(asks, f"the ledger can't commit an intent ({fault}); nothing was sent")
@@ -232,6 +255,21 @@ class Ledger:
                 return  # intents come first; the rest is still due
         if not self._rows and not self._batch:
             self._due = None
+
+    def _write_chain(self) -> None:
+        """Link the decisions whose entries have been written, and anchor the head when it is time."""
+        if self._rows or self._batch or not self._drafts or (self._pause_s and not self._closing):
+            return
+        drafts = [self._drafts.popleft() for _ in range(len(self._drafts))]
+        links = self._chain.link(drafts)
+        try:
+            write_chain(self._conn, links)
+        except (Unwritten, NotARow) as fault:
+            self._drafts.extendleft(reversed(drafts))
+            self._failed(fault)
+            return
+        self._chain.advance(links)
+        self._anchors.keep(self._chain)
 
     def _write_notes(self) -> None:
         """Those that wait; a pause after a fault holds for them too."""
@@ -279,7 +317,7 @@ class Ledger:
     def _answer_flushes(self) -> None:
         while self._flushes:
             upto, done = self._flushes[0]
-            if self._notes or ((self._rows or self._batch) and self._written_seq < upto):
+            if self._notes or self._drafts or ((self._rows or self._batch) and self._written_seq < upto):
                 return
             done.set()
             self._flushes.popleft()

@@ -21,7 +21,7 @@ from smallfirst.models.anthropic_stream import Translator
 from smallfirst.models.connection import FaultKind, HttpFault, find_header
 from smallfirst.models.faults import failed, rejected
 from smallfirst.models.http import Answer, Body, HttpClient, Target
-from smallfirst.models.sender import Call, Write
+from smallfirst.models.sender import Call, Write, check
 from smallfirst.models.sse import Framer, ended, stopped
 
 _STATUS: dict[FaultKind, Status] = {
@@ -89,8 +89,7 @@ class HttpSender:
 
     async def _send(self, call: Call, permit: Permit, *, stream: bool) -> Answer | Body:
         """The one place where bytes leave for a model."""
-        if (call.model.name, call.replica.provider) not in permit.replicas:
-            raise PermissionError(f"no permit to send to {call.model.name} at {call.replica.provider}")
+        check(call, permit)
         if call.replica.wire == "openai":
             endpoint = self._endpoint(call.replica)
             body = wire.encode(call, stream=stream, spelling=endpoint.spelling)

@@ -56,7 +56,11 @@ def fetch(reference: Reference, target: Path, progress: Progress = quiet, endpoi
     `endpoint`: the hub's address; default: HF_ENDPOINT, else the public hub. SetupError: not there, not allowed, no
     network, no space. What came so far stays beside `target` for the next attempt.
     """
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url  # noqa: PLC0415 - 0.3 s, and only when fetching
+    try:
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url  # noqa: PLC0415 - 0.3 s, and only when fetching
+    except ImportError as fault:
+        words = "fetching from a hub needs an extra: pip install 'smallfirst[hub]'; or put the file at"
+        raise SetupError(f"{words} {target} yourself") from fault
     from huggingface_hub.file_download import http_get  # noqa: PLC0415 - as above
     from huggingface_hub.utils._headers import build_hf_headers  # noqa: PLC0415 - as above
 

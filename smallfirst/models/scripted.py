@@ -16,7 +16,7 @@ import msgspec
 from smallfirst.core import Outcome, Permit, Status, ToolCall, Usage
 from smallfirst.models import wire
 from smallfirst.models.faults import failed
-from smallfirst.models.sender import Call, Write
+from smallfirst.models.sender import Call, Write, check
 from smallfirst.models.sse import Framer, ended, stopped
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -86,8 +86,7 @@ class ScriptedSender:
 
     def send(self, call: Call, permit: Permit, *, stream: bool) -> Reply:
         """Record the call, and look up what is said to it."""
-        if (call.model.name, call.replica.provider) not in permit.replicas:
-            raise PermissionError(f"no permit to send to {call.model.name} at {call.replica.provider}")
+        check(call, permit)
         body = wire.encode(call, stream=stream, spelling=wire.limit_spelling(call.replica))
         self.seen.append(Sent(call.model.name, call.replica.provider, stream, body))
         script = self._script

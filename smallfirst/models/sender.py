@@ -29,6 +29,15 @@ Write = Callable[[bytes], Coroutine[Any, Any, None]]
 """Passes a block on to whoever reads the answer; it waits while the reader is slow."""
 
 
+def check(call: Call, permit: Permit) -> None:
+    """What whoever sends asks before the first byte leaves. Raises PermissionError: that is a bug above it."""
+    at = (call.model.name, call.replica.provider)
+    if at not in permit.replicas:
+        raise PermissionError(f"no permit to send to {call.model.name} at {call.replica.provider}")
+    if at in permit.redact and not call.query.redacted:
+        raise PermissionError(f"{call.model.name} at {call.replica.provider} may see only a redacted query")
+
+
 class AnswerStream(Protocol):
     """An answer as it comes. Each block is one or more complete SSE events, relayed as the upstream wrote them.
 

@@ -23,6 +23,7 @@ from smallfirst.core import NANO, Attempt, DataClass, Entry, Grade, Model, Outco
 from smallfirst.engine.auditing import Audited
 from smallfirst.engine.gates import Balancer
 from smallfirst.engine.replicas import Caller
+from smallfirst.ledger.chain import Shadowed
 from smallfirst.ledger.notes import Audit, Note
 from smallfirst.models.answers import row_of
 from smallfirst.models.sender import Sender
@@ -55,7 +56,7 @@ class Audits:
         sender: Sender,
         models: Mapping[str, Model],
         baseline: str,
-        note: Callable[[Note], None],
+        note: Callable[[Note | Shadowed], None],
         keep_up_to: DataClass = DataClass.internal,
         intent_from: DataClass = DataClass.personal,
         guarded: Guarded | None = None,
@@ -173,7 +174,10 @@ class Audits:
         if self._settings.shadow == "baseline" or _has_content(served):  # else it was relayed as it came, unread
             known[served.model] = served
         missing = [name for name in wanted if name not in known]
-        asked = {name: await caller.ask(Start(n, name, signals=True)) for n, name in enumerate(missing)}
+        try:
+            asked = {name: await caller.ask(Start(n, name, signals=True)) for n, name in enumerate(missing)}
+        finally:
+            self._tell(audited, caller)
         return {name: known[name] for name in wanted if name in known}, asked
 
     async def _compare(self, audit: Audit, audited: Audited, entry: Entry, served: Outcome, baseline: Outcome) -> Audit:
@@ -186,7 +190,10 @@ class Audits:
             return msgspec.structs.replace(audit, status="ungraded")
         query = judge_query(audited.query, [answer_text(served), answer_text(baseline)])
         caller = Caller(self._sender, self._balancer, self._models, query, audited.permit)
-        outcome = await caller.ask(Start(1, judge))
+        try:
+            outcome = await caller.ask(Start(1, judge))
+        finally:
+            self._tell(audited, caller)
         self._spend(outcome.cost)
         scores = read_scores(query.id, outcome, 2)
         audit = msgspec.structs.replace(audit, judge_cost=outcome.cost)
@@ -195,6 +202,14 @@ class Audits:
         return msgspec.structs.replace(
             audit, served_score=scores[0], baseline_score=scores[1], grader=judge_name(judge)
         )
+
+    def _tell(self, audited: Audited, caller: Caller) -> None:
+        """The audit trail: what a shadow call or a judge was sent counts as sent."""
+        permit = audited.permit
+        if caller.reached and permit.data_class >= self._intent_from:
+            self._note(
+                Shadowed(audited.query.id, self._now_us(), permit.data_class, permit.rule, tuple(caller.reached))
+            )
 
     def _may_see(self, judge: str, audited: Audited, data_class: DataClass) -> bool:
         """Whether the permit covers the judge, and, where sending takes an intent, the request's intent names it."""

@@ -6,7 +6,7 @@ allowed is denied: by no rule, by any rule that says deny, and wherever a provid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Literal
 
 import msgspec
@@ -15,7 +15,8 @@ from smallfirst.core import DataClass, Model, Permit, Replica
 from smallfirst.errors import ConfigError
 from smallfirst.privacy.classes import NAMES, parse_class
 from smallfirst.privacy.locations import location_problem, may_lie_within, surely_lies_within
-from smallfirst.privacy.settings import PrivacySettings, RuleSettings, TargetSettings
+from smallfirst.privacy.presets import PRESETS
+from smallfirst.privacy.settings import PrivacySettings, RuleSettings, TargetSettings, WhenSettings
 
 DEFAULT_RULES = (
     RuleSettings(classes=("public", "internal"), to="any", do="allow"),
@@ -27,6 +28,20 @@ DEFAULT_RULES = (
 )
 """What holds where the config has no rules."""
 
+WHENS = ("key", "team", "tag", "route")
+
+
+class Asker(msgspec.Struct, frozen=True):
+    """Who asks, as far as rules care."""
+
+    key: str | None = None
+    team: str | None = None
+    tags: tuple[str, ...] = ()
+    route: str = ""
+
+
+NOBODY = Asker()
+
 
 class Rule(msgspec.Struct, frozen=True):
     """One rule, ready to be matched. `target` None: any replica. `name` is what the audit trail calls it."""
@@ -34,23 +49,35 @@ class Rule(msgspec.Struct, frozen=True):
     name: str
     classes: frozenset[DataClass]
     target: TargetSettings | None
-    do: Literal["allow", "deny"]
+    do: Literal["allow", "redact", "deny"]
+    when: WhenSettings | None = None
 
-    def matches(self, data_class: DataClass, model: str, replica: Replica) -> bool:
-        """Whether this rule speaks about sending this class to this replica.
+    def applies(self, asker: Asker) -> bool:
+        """Whether it speaks of this caller's queries."""
+        when = self.when
+        return when is None or (
+            (when.key is None or asker.key in several(when.key))
+            and (when.team is None or asker.team in several(when.team))
+            and (when.tag is None or not set(several(when.tag)).isdisjoint(asker.tags))
+            and (when.route is None or asker.route in several(when.route))
+        )
 
-        What a provider has not stated never helps it: an allow does not match the unknown, a deny does.
+    def matches(self, data_class: DataClass, model: str, replica: Replica, *, unknown: bool) -> bool:
+        """Whether this rule speaks about sending this class to this replica; `unknown`: what a provider has not stated
+        counts as a match.
+
+        What is not stated never helps a provider: an allow does not match the unknown, a deny does. A redact restricts
+        where it may match and permits where it surely does.
         """
         if data_class not in self.classes:
             return False
         target = self.target
         if target is None:
             return True
-        unknown = self.do == "deny"
         within = may_lie_within if unknown else surely_lies_within
         return (
-            (target.location is None or any(within(replica.location, place) for place in _several(target.location)))
-            and (target.model is None or model in _several(target.model))
+            (target.location is None or any(within(replica.location, place) for place in several(target.location)))
+            and (target.model is None or model in several(target.model))
             and _agrees(target.trains, replica.trains, _same, unknown)
             and _agrees(target.baa, replica.baa, _same, unknown)
             and _agrees(target.retention_days, replica.retention_days, _at_most, unknown)
@@ -58,18 +85,37 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 class Permits:
-    """The permit of every data class for the configured models, worked out once."""
+    """The permit of every data class for the configured models, worked out once for each kind of asker."""
 
-    def __init__(self, by_class: Mapping[DataClass, Permit]) -> None:
-        self._by_class = dict(by_class)
+    def __init__(self, rules: Sequence[Rule], models: Sequence[Model], only: Collection[str] | None = None) -> None:
+        self._rules, self._models, self._only = tuple(rules), tuple(models), only
+        self._conditional = [rule for rule in rules if rule.when is not None]
+        self._usual = {data_class: self._make(data_class, NOBODY) for data_class in DataClass}
+        self._known: dict[tuple[DataClass, tuple[bool, ...]], Permit] = {}
 
-    def for_class(self, data_class: DataClass) -> Permit:
+    @property
+    def conditional(self) -> bool:
+        """Whether it matters who asks."""
+        return bool(self._conditional)
+
+    def for_class(self, data_class: DataClass, asker: Asker = NOBODY) -> Permit:
         """The permit; its `replicas` are empty where no model may see this class."""
-        return self._by_class[data_class]
+        if asker is NOBODY or not self._conditional:
+            return self._usual[data_class]
+        shape = (data_class, tuple([rule.applies(asker) for rule in self._conditional]))
+        known = self._known.get(shape)
+        if known is None:
+            known = self._known[shape] = self._make(data_class, asker)
+        return known
 
     def narrow(self, models: Collection[str]) -> Permits:
         """The same, for these models only."""
-        return Permits({data_class: narrow(permit, models) for data_class, permit in self._by_class.items()})
+        kept = frozenset(models)
+        return Permits(self._rules, self._models, kept if self._only is None else kept.intersection(self._only))
+
+    def _make(self, data_class: DataClass, asker: Asker) -> Permit:
+        permit = make_permit([rule for rule in self._rules if rule.applies(asker)], data_class, self._models)
+        return permit if self._only is None else narrow(permit, self._only)
 
 
 class Rules:
@@ -84,32 +130,18 @@ class Rules:
         problems = rule_problems(settings)
         if problems:
             raise ConfigError([f"{'.'.join(path)}: {problem}" for path, problem in problems])
-        given = settings.rules
-        label = "default rule" if given is None else "rule"
-        rules = DEFAULT_RULES if given is None else given
-        return cls(_rule(f"{label} {number}", rule) for number, rule in enumerate(rules, 1))
+        return cls(_rule(name, rule) for name, rule in written(settings))
 
-    def permit(self, data_class: DataClass, models: Iterable[Model]) -> Permit:
+    def permit(self, data_class: DataClass, models: Iterable[Model], asker: Asker = NOBODY) -> Permit:
         """Which replicas of `models` may see a query of this class.
 
         A (model, provider) pair stands in it only if every replica behind that pair may see it.
         """
-        allowed: set[tuple[str, str]] = set()
-        denied: set[tuple[str, str]] = set()
-        spoke: list[str] = []
-        for model in models:
-            for replica in model.replicas:
-                matching = [rule for rule in self._rules if rule.matches(data_class, model.name, replica)]
-                spoke += [describe(rule) for rule in matching]
-                may = bool(matching) and all(rule.do == "allow" for rule in matching)
-                (allowed if may else denied).add((model.name, replica.provider))
-        said = "; ".join(dict.fromkeys(spoke)) or f"no rule allows {data_class.name} data to any of these models"
-        return Permit(data_class, frozenset(allowed - denied), said)
+        return make_permit([rule for rule in self._rules if rule.applies(asker)], data_class, tuple(models))
 
     def permits(self, models: Iterable[Model]) -> Permits:
         """The permits of all classes, so that a request costs a look-up."""
-        listed = tuple(models)
-        return Permits({data_class: self.permit(data_class, listed) for data_class in DataClass})
+        return Permits(self._rules, tuple(models))
 
     def explain(self, models: Iterable[Model]) -> list[str]:
         """A line for each data class (neighbours that reach the same share one): `health: reaches gemma-9b only`."""
@@ -121,13 +153,56 @@ class Rules:
                 groups[-1][0].append(data_class.name)
             else:
                 groups.append(([data_class.name], reach))
-        return [f"{', '.join(names)}: {'reach' if len(names) > 1 else 'reaches'} {reach}" for names, reach in groups]
+        lines = [f"{', '.join(names)}: {'reach' if len(names) > 1 else 'reaches'} {reach}" for names, reach in groups]
+        return [*lines, *(describe(rule) for rule in self._rules if rule.when is not None)]
+
+
+def written(settings: PrivacySettings) -> list[tuple[str, RuleSettings]]:
+    """The rules in force and what each is called: the preset's, then the file's; the default's where there are none."""
+    preset = PRESETS[settings.preset] if settings.preset else ()
+    named = [(f"{settings.preset} rule {number}", rule) for number, rule in enumerate(preset, 1)]
+    if settings.rules is None and not named:
+        return [(f"default rule {number}", rule) for number, rule in enumerate(DEFAULT_RULES, 1)]
+    return named + [(f"rule {number}", rule) for number, rule in enumerate(settings.rules or (), 1)]
+
+
+def make_permit(rules: Sequence[Rule], data_class: DataClass, models: Sequence[Model]) -> Permit:
+    """What these rules, all of which apply, say about sending this class to these models."""
+    allowed: set[tuple[str, str]] = set()
+    denied: set[tuple[str, str]] = set()
+    redacted: set[tuple[str, str]] = set()
+    spoke: list[str] = []
+    for model in models:
+        for replica in model.replicas:
+            said = _said(rules, data_class, model.name, replica)
+            spoke += [describe(rule) for rule in said]
+            does = {rule.do for rule in said}
+            at = (model.name, replica.provider)
+            may = any(
+                rule.matches(data_class, model.name, replica, unknown=False) for rule in said if rule.do != "deny"
+            )
+            (allowed if may and "deny" not in does else denied).add(at)
+            if "redact" in does:
+                redacted.add(at)
+    words = "; ".join(dict.fromkeys(spoke)) or f"no rule allows {data_class.name} data to any of these models"
+    kept = frozenset(allowed - denied)
+    return Permit(data_class, kept, words, kept & redacted)
+
+
+def _said(rules: Sequence[Rule], data_class: DataClass, model: str, replica: Replica) -> list[Rule]:
+    """The rules that speak about this replica, each on its cautious side."""
+    return [rule for rule in rules if rule.matches(data_class, model, replica, unknown=rule.do != "allow")]
+
+
+def unredacted(permit: Permit) -> Permit:
+    """`permit` without those that may see only a redacted query: for one that can't be redacted."""
+    return Permit(permit.data_class, permit.replicas - permit.redact, permit.rule)
 
 
 def narrow(permit: Permit, models: Collection[str]) -> Permit:
     """`permit` for these models only; never for more than before."""
     kept = frozenset(pair for pair in permit.replicas if pair[0] in models)
-    return Permit(permit.data_class, kept, permit.rule)
+    return Permit(permit.data_class, kept, permit.rule, permit.redact & kept)
 
 
 def refusal(permit: Permit, model: str | None = None) -> str:
@@ -139,7 +214,8 @@ def refusal(permit: Permit, model: str | None = None) -> str:
 def describe(rule: Rule) -> str:
     """`rule 2 allows personal, health to any model at device or premises`."""
     names = ", ".join(data_class.name for data_class in sorted(rule.classes))
-    return f"{rule.name} {'allows' if rule.do == 'allow' else 'denies'} {names} to {_target(rule.target)}"
+    does = {"allow": "allows", "redact": "allows, redacted,", "deny": "denies"}[rule.do]
+    return f"{rule.name} {does} {names} to {_target(rule.target)}{_when(rule.when)}"
 
 
 def rule_problems(settings: PrivacySettings) -> list[tuple[tuple[str, ...], str]]:
@@ -154,18 +230,33 @@ def rule_problems(settings: PrivacySettings) -> list[tuple[tuple[str, ...], str]
             found.append(((*at, "class"), "a rule must name at least one data class"))
         if rule.to != "any":
             found += [((*at, "to", *path), problem) for path, problem in _target_problems(rule.to, rule.do)]
+        if rule.do == "redact" and not settings.detect:
+            found.append(((*at, "do"), "redact needs privacy.detect: what is not looked for can't be replaced"))
+    return found
+
+
+def contradictions(settings: PrivacySettings) -> list[tuple[tuple[str, ...], str]]:
+    """Rules that say different things of the very same queries and replicas: one of them is a slip."""
+    found: list[tuple[tuple[str, ...], str]] = []
+    for index, rule in enumerate(settings.rules or ()):
+        for number, other in enumerate((settings.rules or ())[:index], 1):
+            if (rule.to, rule.when) == (other.to, other.when) and rule.do != other.do:
+                shared = sorted(set(rule.classes) & set(other.classes))
+                if shared:
+                    words = f"rule {number} says {other.do} of {', '.join(shared)} to the same; keep one of the two"
+                    found.append((("privacy", "rules", str(index), "do"), words))
     return found
 
 
 def _target_problems(target: TargetSettings, do: str) -> list[tuple[tuple[str, ...], str]]:
     found: list[tuple[tuple[str, ...], str]] = []
-    places = () if target.location is None else _several(target.location)
+    places = () if target.location is None else several(target.location)
     for place in places:
         problem = location_problem(place)
         if problem is not None:
             found.append((("location",), problem))
     for field, value in (("location", target.location), ("model", target.model)):
-        if value is not None and not _several(value):
+        if value is not None and not several(value):
             found.append(((field,), "an empty list matches nothing; leave it out to match everything"))
     if do == "deny" and target.retention_days is not None:
         words = "means `at most`, so a deny would refuse the careful providers; allow with retention_days instead"
@@ -183,10 +274,32 @@ def _class_problem(name: str) -> str:
 
 def _rule(name: str, rule: RuleSettings) -> Rule:
     classes = frozenset(parse_class(one) for one in rule.classes)
-    return Rule(name, classes, None if rule.to == "any" else rule.to, rule.do)
+    return Rule(name, classes, None if rule.to == "any" else rule.to, rule.do, rule.when)
 
 
-def _several(value: str | tuple[str, ...]) -> tuple[str, ...]:
+def idle_rules(settings: PrivacySettings, models: Sequence[Model]) -> list[int]:
+    """Places in `rules` whose target is none of these models."""
+    idle = []
+    for index, rule in enumerate(settings.rules or ()):
+        made = _rule("", rule)
+        if not any(
+            made.matches(data_class, model.name, replica, unknown=rule.do != "allow")
+            for data_class in made.classes
+            for model in models
+            for replica in model.replicas
+        ):
+            idle.append(index)
+    return idle
+
+
+def _when(when: WhenSettings | None) -> str:
+    if when is None:
+        return ""
+    said = [f"{name} is {' or '.join(several(value))}" for name in WHENS if (value := getattr(when, name)) is not None]
+    return f" when {' and '.join(said)}" if said else ""
+
+
+def several(value: str | tuple[str, ...]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else value
 
 
@@ -207,9 +320,9 @@ def _at_most(stated: int, asked: int) -> bool:
 def _target(target: TargetSettings | None) -> str:
     if target is None:
         return "any model"
-    words = "any model" if target.model is None else " or ".join(_several(target.model))
+    words = "any model" if target.model is None else " or ".join(several(target.model))
     if target.location is not None:
-        words += f" at {' or '.join(_several(target.location))}"
+        words += f" at {' or '.join(several(target.location))}"
     terms = [
         f"{name} is {str(value).lower()}"
         for name, value in (("trains", target.trains), ("baa", target.baa))
@@ -228,7 +341,10 @@ def _reach(permit: Permit, models: tuple[Model, ...]) -> str:
         seen = [provider for provider in providers if (model.name, provider) in permit.replicas]
         whole = whole and len(seen) == len(providers)
         if seen:
-            parts.append(model.name if len(seen) == len(providers) else f"{model.name} (at {', '.join(seen)})")
+            name = model.name if len(seen) == len(providers) else f"{model.name} (at {', '.join(seen)})"
+            only = all((model.name, provider) in permit.redact for provider in seen)
+            parts.append(f"{name} redacted" if only else name)
+            whole = whole and not only
     if not parts:
         return "no model"
     return "every model" if whole and len(parts) > 1 else f"{', '.join(parts)} only"

@@ -189,10 +189,10 @@ def test_intents_in_flight_together_share_a_commit(ledger, path, monkeypatch):
     groups, all_asked = [], threading.Event()
     write = writer_module.write_intents
 
-    def slowly(conn, intents):
+    def slowly(conn, intents, *links):
         groups.append(len(intents))
         assert all_asked.wait(30)
-        write(conn, intents)
+        write(conn, intents, *links)
 
     monkeypatch.setattr(writer_module, "write_intents", slowly)
 

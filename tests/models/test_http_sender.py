@@ -154,7 +154,7 @@ def test_there_is_one_place_where_bytes_leave() -> None:
     ]
     assert set(users) == {"_send"}
     send = inspect.getsource(HttpSender._send)
-    assert send.index("permit.replicas") < send.index("encode(") < send.index("_client.")
+    assert send.index("check(call, permit)") < send.index("encode(") < send.index("_client.")
 
 
 def test_a_stream() -> None:

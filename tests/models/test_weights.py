@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from smallfirst.errors import SetupError
-from smallfirst.models import weights
+from smallfirst.models import requantise, weights
 from smallfirst.models.weights import DEMONSTRATION, obtain, place
 
 ROWS = np.linspace(-1.0, 1.0, 4 * 64, dtype=np.float32).reshape(4, 64)
@@ -109,9 +109,26 @@ def test_requantising_keeps_values_header_and_other_tensors(tiny: Path, tmp_path
     assert [t.tensor_type.name for t in after.tensors] == ["Q8_0", "F32"]
     was, now = (gguf.dequantize(r.tensors[0].data, r.tensors[0].tensor_type) for r in (before, after))
     assert np.abs(was - now).max() < 0.01
+    assert np.array_equal(after.tensors[0].data, gguf.quantize(was, gguf.GGMLQuantizationType.Q8_0)), "as gguf does it"
     assert after.fields["general.file_type"].contents() == int(gguf.LlamaFileType.MOSTLY_Q8_0)
     assert after.fields["tokenizer.ggml.tokens"].contents() == ["a", "b", "ü"]
     assert np.array_equal(after.tensors[1].data, ROWS[0])
+
+
+def test_every_format_is_written_as_gguf_writes_it() -> None:
+    blocks = gguf.quantize(ROWS, gguf.GGMLQuantizationType.Q4_1)
+    read = requantise.dequantise(blocks.tobytes())
+    assert np.array_equal(read.reshape(ROWS.shape), gguf.dequantize(blocks, gguf.GGMLQuantizationType.Q4_1))
+    for name, (kind, _) in requantise.WRITTEN.items():
+        wanted = gguf.quantize(read, gguf.GGMLQuantizationType[name])
+        assert requantise.quantise(read, kind) == wanted.tobytes(), name
+
+
+def test_what_is_no_gguf_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.gguf").write_bytes(b"PK\x03\x04 something else entirely")
+    with pytest.raises(ValueError, match="not a GGUF file"):
+        requantise.requantise(tmp_path / "x.gguf", tmp_path / "y.gguf", "Q8_0")
+    assert not (tmp_path / "y.gguf").exists()
 
 
 def test_other_content_under_the_same_name_is_not_used(

@@ -1,0 +1,54 @@
+"""Texts made from templates, with and without someone's private matters, for training the classifier of such matters.
+
+Knows how a template is filled. Does not know features or fits. The same seed gives the same texts.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator
+
+import msgspec
+
+from smallfirst.learn.matters_slots import FIRST, LAST, SLOTS
+from smallfirst.learn.matters_templates import BENIGN, PRIVATE
+
+
+class Made(msgspec.Struct, frozen=True):
+    """One text. `template` is what must stay together when parts are held out; `style` is its source."""
+
+    text: str
+    private: bool
+    template: str
+    style: str
+
+
+_SLOT = re.compile(r"\{(\w+)\}")
+
+
+def fill(template: str, draw: random.Random) -> str:
+    """One text of a template; each slot is drawn anew."""
+
+    def put(match: re.Match[str]) -> str:
+        slot = match[1]
+        if slot == "first":
+            return draw.choice(FIRST)
+        if slot == "last":
+            return draw.choice(LAST)
+        if slot == "name":
+            return f"{draw.choice(FIRST)} {draw.choice(LAST)}"
+        return draw.choice(SLOTS[slot])
+
+    text = _SLOT.sub(put, template).strip()
+    return text.lower() if draw.random() < 0.15 else text
+
+
+def make_texts(each: int, seed: int) -> Iterator[Made]:
+    """`each` texts of every template, private and benign."""
+    draw = random.Random(seed)
+    for private, styles in ((True, PRIVATE), (False, BENIGN)):
+        for style, templates in styles.items():
+            for number, template in enumerate(templates):
+                for text in dict.fromkeys(fill(template, draw) for _ in range(each)):
+                    yield Made(text, private, f"{style}/{number}", style)
