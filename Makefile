@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL = PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(PIP) install --quiet
 
-.PHONY: serve test check format demo clean help
+.PHONY: serve test check format demo bench clean help
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -31,11 +31,22 @@ test: $(VENV)/.dev ## set everything up and run the tests
 	@$(BIN)/smallfirst models pull smollm2-135m
 	@$(BIN)/python -m pytest $(ARGS)
 
-check: $(VENV)/.dev ## format, lint, strict types, import rules, docs up to date
+check: $(VENV)/.dev ## format, lint, strict types, import rules, pages that say what is there
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest tests/docs tests/ledger/test_docs.py tests/cli/test_config_cmd.py
+
+BENCHES = startup.py classifier.py ledger.py gateway.py embedded.py
+RECORDED = quality/agreement_rule.py quality/replay_recorded.py "quality/replay_recorded.py --lineup mmlu_pro --limit 1500"
+
+bench: $(VENV)/.dev ## half an hour: every program under bench/, then the tables of docs/benchmarks.md
+	@$(BIN)/smallfirst models pull smollm2-135m
+	@for program in $(BENCHES); do $(BIN)/python bench/$$program || exit 1; done
+	@if [ -d ../shared/data/outcomes ]; then \
+	  for program in $(RECORDED); do $(BIN)/python bench/$$program || exit 1; done; fi
+	@$(BIN)/python bench/tables.py --take
 
 format: $(VENV)/.dev ## let ruff mend what it can
 	@$(BIN)/ruff format .

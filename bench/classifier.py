@@ -10,12 +10,12 @@ work can only add time. Writes bench/out/classifier.json with commit, seed and c
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
+
+import harness
 
 from smallfirst.classify.classifier import Classifier
 from smallfirst.classify.probes import Probe, ProbeRow
@@ -109,22 +109,9 @@ def main() -> int:
     print(
         f"p50 at 40 words <= {GOALS_US[40]:.0f} us and <= {GOAL_ANY_US:.0f} us at any length: {'yes' if met else 'NO'}"
     )
-    out = Path(__file__).parent / "out"
-    out.mkdir(exist_ok=True)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    record = {
-        "commit": commit,
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "seed": SEED,
-        "python": sys.version.split()[0],
-        "bytes": len(data),
-        "words": len(classifier.tables.words),
-        "pairs": len(classifier.tables.pairs),
-        "load_ms": round(load_ms, 1),
-        "us": {name: {"p50": round(p50, 2), "p99": round(p99, 2)} for name, (p50, p99) in rows.items()},
-        "met": met,
-    }
-    (out / "classifier.json").write_text(json.dumps(record, indent=1) + "\n")
+    us = {name: {"p50": round(p50, 2), "p99": round(p99, 2)} for name, (p50, p99) in rows.items()}
+    size = {"bytes": len(data), "words": len(classifier.tables.words), "pairs": len(classifier.tables.pairs)}
+    harness.record("classifier", seed=SEED, **size, load_ms=round(load_ms, 1), us=us, met=met)
     return 0 if met else 1
 
 

@@ -15,7 +15,6 @@ import asyncio
 import http.client
 import json
 import os
-import platform
 import random
 import statistics
 import subprocess
@@ -24,6 +23,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import harness
 from rich.console import Console
 from rich.table import Table
 
@@ -152,12 +152,7 @@ def main() -> None:
                 rows[-1] |= compare(reference, words)
                 print(rows[-1], file=sys.stderr)
     show(rows)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    out = Path(__file__).parent / "out" / "embedded.json"
-    out.parent.mkdir(exist_ok=True)
-    about = {"commit": commit.stdout.strip(), "seed": SEED, "command": " ".join(sys.argv), "cores": cores}
-    about |= {"machine": platform.processor() or platform.machine(), "load": os.getloadavg()[0]}
-    out.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
+    harness.record("embedded", seed=SEED, rows=rows)
 
 
 def compare(reference: list[tuple[str, float]], words: list[tuple[str, float]]) -> dict[str, object]:

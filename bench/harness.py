@@ -27,7 +27,13 @@ BIN, OUT = HERE / "bin", HERE / "out"
 BURST, PACED, PORT, NGINX_PORT = 19001, 19002, 18080, 18081
 GAP_US = 5000
 CLIENT_KEY, UPSTREAM_KEY = "sk-client-0123456789", "sk-upstream-0123456789"
-BODIES = {"c": "body.json", "s": "body_stream.json", "p": "body_stream.json", "b": "body_8k.json"}
+BODIES = {
+    "c": "body.json",
+    "s": "body_stream.json",
+    "p": "body_stream.json",
+    "b": "body_8k.json",
+    "k": "body_keyed.json",
+}
 
 
 def build() -> None:
@@ -190,7 +196,7 @@ def pss_mb(pid: int) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 
-def record(name: str, **results: object) -> Path:
+def record(name: str, *, seed: int | None = None, **results: object) -> Path:
     """Write results to bench/out with what is needed to repeat them."""
     git = shutil.which("git") or "git"
     commit = subprocess.run([git, "-C", str(HERE), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
@@ -202,8 +208,8 @@ def record(name: str, **results: object) -> Path:
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit.stdout.strip(),
         "uncommitted_changes": bool(changed.stdout.strip()),
-        "command": ["python", *sys.argv],
-        "seed": None,  # nothing here is drawn at random
+        "command": " ".join([str(Path(sys.argv[0]).resolve().relative_to(HERE.parent)), *sys.argv[1:]]),
+        "seed": seed,  # None: nothing is drawn at random
         "machine": {"cores": os.cpu_count(), "cpu": cpu_name(), "system": platform.platform()},
         "python": platform.python_version(),
         "load_average": os.getloadavg(),

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-import json
 import os
 import signal
 import sqlite3
@@ -22,6 +21,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import harness
 from rich.console import Console
 from rich.table import Table
 
@@ -234,8 +234,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=args.dir) as folder:
         here = Path(folder)
         result = {
-            "load_average": os.getloadavg()[0],
-            "cores": os.cpu_count(),
             "writer_alone": middle([writer_alone(here / f"alone{i}.db", args.entries // 3) for i in range(5)]),
             "sustained": middle([sustained(here / f"sustained{i}.db", args.entries) for i in range(3)]),
             "producer": producer(here / "producer.db", 50_000),
@@ -247,9 +245,7 @@ def main() -> None:
 
 
 def show(result: dict, args: argparse.Namespace) -> None:
-    table = Table(
-        "what", "figure", title=f"the ledger ({result['cores']} cores, load {result['load_average']:.1f} before)"
-    )
+    table = Table("what", "figure", title=f"the ledger ({os.cpu_count()} cores, load {os.getloadavg()[0]:.1f})")
     for name, words in (
         ("writer_alone", "the writer alone (median of 5)"),
         ("sustained", "through record() (median of 3)"),
@@ -268,11 +264,7 @@ def show(result: dict, args: argparse.Namespace) -> None:
     table.add_row(f"kill -9 at {args.rate:,} entries/s: lost, each time", ", ".join(map(str, lost)))
     table.add_row("  database intact", str(all(k["intact"] for k in result["kills"])))
     Console().print(table)
-    commit = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], text=True, cwd=HERE)
-    out = HERE / "out" / "ledger.json"
-    out.parent.mkdir(exist_ok=True)
-    command = " ".join(["bench/ledger.py", *sys.argv[1:]])
-    out.write_text(json.dumps({"commit": commit.strip(), "command": command, "seed": None, **result}, indent=1))
+    harness.record("ledger", **result)
 
 
 if __name__ == "__main__":

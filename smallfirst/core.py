@@ -57,6 +57,8 @@ class Status(enum.StrEnum):
     broken = "broken"  # not JSON, or a stream that ended before its end
     refused = "refused"  # 4xx: this model does not take this request
     unauthorized = "unauthorized"  # 401 or 403: our own key is wrong
+    overloaded = "overloaded"  # every replica had as many calls as it may, and the queue was long: nothing was sent
+    over_budget = "over_budget"  # the caller's budget could not cover it: nothing was sent
 
 
 class Reason(enum.StrEnum):
@@ -67,13 +69,31 @@ class Reason(enum.StrEnum):
     top_tier = "top_tier"  # nothing above to hand up to
     only_tier = "only_tier"  # one tier is configured; `would_escalate` tells what a higher one would have got
     demonstration = "demonstration"  # only_tier, and that tier is the embedded 135M demonstration model
+    cached = "cached"  # the same request was answered before; no model was asked
     fixed = "fixed"  # the caller named a model, or the policy is fixed
     fallback = "fallback"  # higher models failed; the best answer at hand was served
     cost_limit = "cost_limit"  # max_cost_usd forbade handing up
     latency_limit = "latency_limit"  # max_latency_ms passed before a better answer came
-    no_certificate = "no_certificate"  # max_quality_loss was asked for and no certificate is in force
+    no_certificate = (
+        "no_certificate"  # a certified policy or max_quality_loss was asked for; no certificate is in force
+    )
     failed = "failed"  # no model answered
     client_gone = "client_gone"
+
+
+class OutReason(enum.StrEnum):
+    """Why a request that asked for a promise was served outside every certificate."""
+
+    digest = "digest"  # a model, the verifier or another part is not the one that was certified
+    alarm = "alarm"  # the monitor's alarm stands until the policy is certified again
+    too_strict = "too_strict"  # max_quality_loss asks for more than any certificate promises
+    narrowed = "narrowed"  # privacy, the key or an ability left out a model that the certificate counts on
+    session = "session"  # a conversation under way; the certified queries had one turn
+    cache = "cache"  # the answer had been given before to the same request
+    slice = "slice"  # its slice is not one of those that were certified
+    limit = "limit"  # max_cost_usd or max_latency_ms changed the course
+    fallback = "fallback"  # a model failed, so another course was taken
+    unserved = "unserved"  # no answer was served: all models failed, or the client left
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
@@ -133,6 +153,7 @@ class Replica(msgspec.Struct, frozen=True):
     retention_days: int | None = None
     trains: bool | None = None
     baa: bool | None = None
+    wire: Literal["openai", "anthropic", "embeddings"] = "openai"  # which API it speaks
 
     def __repr__(self) -> str:
         return f"Replica({self.provider}, {self.upstream_model}, {self.location})"
@@ -148,6 +169,7 @@ class Model(msgspec.Struct, frozen=True):
     price: Price | None = None  # None: unknown, never invented
     demonstration: bool = False
     timeout_s: float = 120.0  # for a whole answer; of a stream: for its first byte, then for each gap
+    stream_s: float = 900.0  # a stream that has not ended by then is cut off
 
 
 class Tier(msgspec.Struct, frozen=True):
@@ -168,6 +190,8 @@ class Needs(msgspec.Struct, frozen=True, gc=False):
     n: int = 1
     input_tokens: int = 0  # estimated, characters / 4, images at a flat 1,000
     output_tokens: int = 0  # max_tokens asked for, 0 where not said
+    embeds: bool = False  # vectors are asked for, not an answer
+    anthropic: bool = False  # content that only Anthropic's Messages API takes: documents, its own tools
 
 
 class Dials(msgspec.Struct, frozen=True, gc=False):
@@ -202,6 +226,11 @@ class Query(msgspec.Struct, frozen=True):
     key_id: str | None = None
     response_schema: Schema | None = None  # from response_format json_schema
     tools: tuple[Schema, ...] = ()  # each function's parameters
+    turns: int = 0  # earlier answers in the conversation
+    api: Literal["chat", "messages", "responses"] = "chat"  # which API the caller speaks
+    native: Mapping[str, msgspec.Raw] | None = None  # the body as it came, where that is another API than chat
+    beta: str = ""  # Anthropic's header of that name: features that the caller switches on
+    uncarried: tuple[str, ...] = ()  # fields of `native` that only a model behind that API gets to see
 
 
 class Edit(msgspec.Struct, frozen=True):
@@ -290,6 +319,8 @@ class Decision(msgspec.Struct, frozen=True):
     would_escalate: bool = False  # a higher tier would have been asked, had there been one
     deferrals: tuple[str, ...] = ()  # a word for each hand-up: unprobed, low_confidence, invalid, failed, ...
     note: str = ""
+    certificate_id: str | None = None  # of the certificate that was asked for, in force or not
+    out_reason: OutReason | None = None  # why the request stands outside it; None with an id: it stands inside
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -331,6 +362,30 @@ class Entry(msgspec.Struct, frozen=True):
     deferrals: tuple[str, ...]
     config_digest: str = ""
     error_code: str | None = None
+    certificate_id: str | None = None  # of the certificate that was asked for, in force or not
+    in_certificate: bool = False  # the certificate's promise covers this request
+    out_reason: OutReason | None = None  # why not, where a promise was asked for
+
+
+class Grade(msgspec.Struct, frozen=True):
+    """A score that someone or something gave to one model's answer to one query."""
+
+    query_id: str  # a request's id, or the query_id of an outcome file
+    model: str
+    score: float  # 0..1
+    grader: str  # checker:NAME, judge:MODEL@DIGEST or person:NAME
+    sample_prob: float = 1.0  # with which probability this query was chosen to be graded, known beforehand
+    blind: bool = True  # the grader did not see which model it was
+    at_us: int = 0  # UTC microseconds since 1970
+
+
+class Feedback(msgspec.Struct, frozen=True):
+    """What a caller says of an answer it got. Whoever answers has selected themselves: shown, never tested."""
+
+    request_id: str
+    value: float  # 0 (bad) to 1 (good)
+    key_id: str | None
+    at_us: int
 
 
 class Intent(msgspec.Struct, frozen=True):

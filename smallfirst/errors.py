@@ -5,6 +5,7 @@
     ├── SetupError             weights, a runtime or an extra is missing; says what to do
     ├── DataError              a file of prompts, outcomes or probes can't be used; says which line
     ├── LedgerError            the ledger can't be opened or written
+    ├── StoreError             the database of keys and budgets can't be opened, read or written
     ├── PolicyError            a policy broke the protocol (a bug in the policy)
     │   └── PolicyStalled      it waits with nothing pending
     └── RequestError           becomes {"error": {...}} for the caller
@@ -44,6 +45,10 @@ class DataError(SmallfirstError):
 
 class LedgerError(SmallfirstError):
     """The ledger can't be opened, read or written."""
+
+
+class StoreError(SmallfirstError):
+    """The database of keys and budgets can't be opened, read or written."""
 
 
 class PolicyError(SmallfirstError):
@@ -103,6 +108,11 @@ class NotFound(RequestError):
 class TooLarge(RequestError):
     status = 413
     type = "invalid_request_error"
+
+
+class LimitReached(RequestError):
+    status = 429
+    type = "rate_limit_error"
 
 
 class Overloaded(RequestError):

@@ -33,7 +33,7 @@ _MARGIN = 1e-6
 _FAR = 700.0  # exp of more than this overflows
 
 
-class ProbeRow(msgspec.Struct, frozen=True, gc=False):
+class ProbeRow(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """`right` of `n` prompts of one kind; `right` may be a fraction where prompts are scored in part."""
 
     n: int

@@ -95,13 +95,15 @@ class Tables:
         word, pair, sums, neutral = self.words.get, self.pairs.get, self.packing.sums, self._neutral
         total, rows = sum(map(self.symbols.__getitem__, symbols), self.lengths[length_class(text)]), len(symbols) + 1
         bare = (total & _MASK) - ZERO * rows
-        seen: set[bytes] = set()
         parts, room = [], []
+        seen: set[bytes] = set()
         for segment in segments:
             words = set(segment)
             if seen:
                 words -= seen
-            seen |= words
+                seen |= words
+            else:
+                seen = words
             pairs = set(map(pair, zip(segment, segment[1:])))  # noqa: B905, RUF007 - 1 us faster than pairwise
             pairs.discard(None)
             total = sum(pairs, sum(map(word, words, neutral), total))  # type: ignore[arg-type]

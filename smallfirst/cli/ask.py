@@ -19,7 +19,7 @@ from smallfirst.engine.request import Answer
 from smallfirst.errors import SmallfirstError
 from smallfirst.gateway.chat import new_request_id
 from smallfirst.gateway.parse import parse_chat
-from smallfirst.gateway.respond import usd
+from smallfirst.gateway.respond import standing, usd
 
 
 @click.command()
@@ -95,6 +95,8 @@ def _explain(app: App, query: Query, answer: Answer) -> None:
     steps.add_row("decision", f"{entry.reason}: {entry.served_tier or '-'} / {entry.served_model or '-'}")
     if entry.would_escalate:
         steps.add_row("", "[yellow]a higher tier would have been asked, had one been configured[/yellow]")
+    if entry.certificate_id is not None or entry.out_reason is not None:
+        steps.add_row("certificate", standing(entry))
     steps.add_row("cost", _cost(entry))
     steps.add_row("time", f"{entry.latency_us / 1000:.0f} ms, of which routing {entry.overhead_us / 1000:.2f} ms")
     err.print(steps)

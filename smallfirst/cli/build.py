@@ -6,6 +6,7 @@ Knows all rooms. Does not know terminals or servers: `serve`, `ask`, `demo` and 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import tempfile
 from collections.abc import Callable, Mapping
@@ -13,22 +14,40 @@ from pathlib import Path
 
 import msgspec
 
-from smallfirst.accounts.keys import Keys
+from smallfirst.accounts.accounts import Accounts
 from smallfirst.classify.classifier import Classifier
 from smallfirst.classify.probes import Probe
 from smallfirst.classify.shipped import shipped_weights
+from smallfirst.cli.certified import guard
 from smallfirst.cli.check import require
+from smallfirst.cli.monitoring import make_monitor
 from smallfirst.cli.settings import Settings
 from smallfirst.config.loader import load
 from smallfirst.config.paths import cache_dir, data_dir
 from smallfirst.core import Entry, Replica
 from smallfirst.engine.admission import Admission
+from smallfirst.engine.cache import AnswerCache
 from smallfirst.engine.request import Engine
+from smallfirst.engine.sessions import Sessions
+from smallfirst.errors import SetupError
 from smallfirst.evals.probe import load_probes
+from smallfirst.gateway.admin import AdminHandler
 from smallfirst.gateway.app import Gateway
 from smallfirst.gateway.chat import ChatHandler
+from smallfirst.gateway.embeddings import EmbeddingsHandler
+from smallfirst.gateway.feedback import FeedbackHandler
+from smallfirst.gateway.messages import MessagesHandler
 from smallfirst.gateway.metrics import Metrics
-from smallfirst.gateway.pages import Readiness, health_page, metrics_page, models_page, openapi_page, ready_page
+from smallfirst.gateway.pages import (
+    Readiness,
+    certificate_page,
+    health_page,
+    metrics_page,
+    models_page,
+    openapi_page,
+    ready_page,
+)
+from smallfirst.gateway.responses import ResponsesHandler
 from smallfirst.ledger.writer import Ledger
 from smallfirst.models.catalogue import Catalogue, build_catalogue
 from smallfirst.models.defaults import default_settings
@@ -37,11 +56,17 @@ from smallfirst.models.http_sender import HttpSender
 from smallfirst.models.sender import Sender
 from smallfirst.models.settings import ModelSettings
 from smallfirst.models.weights import place
+from smallfirst.monitor.guard import Guarded
 from smallfirst.policy.build import build_policy
 from smallfirst.policy.build import default_settings as default_policy
+from smallfirst.policy.settings import PolicySettings
 from smallfirst.privacy.classes import parse_class
 from smallfirst.privacy.rules import Rules
+from smallfirst.store.database import open_any
 from smallfirst.store.sqlite import sqlite_path
+
+LOADS_WITHIN_S = 20.0
+"""How long a request waits for an embedded model that is still loading; it takes a second, on a busy machine five."""
 
 
 class App:
@@ -63,38 +88,67 @@ class App:
         self.catalogue = self._catalogue()
         models = self.catalogue.models
         self.probes = load_probes(probes_dir(environ), models.values()) if probes is None else probes
-        self.ledger = Ledger.open(settings.ledger, ledger_path or ledger_file(settings, environ))
-        self.sender = sender or HttpSender()
-        self.classifier = Classifier.from_bytes(shipped_weights())
-        self.metrics = Metrics()
+        ledger_path = ledger_path or ledger_file(settings, environ)
+        self.ledger_path, self.guards = ledger_path, dict[str, Guarded]()
+        self.accounts = Accounts(settings.keys, settings.teams, open_any(settings.keys.url, keys_file(ledger_path)))
         tiers = self.catalogue.tiers
-        policies = {"auto": default_policy(tiers), **settings.policies}
+        named = {"auto": default_policy(tiers), **settings.policies}
+        policies = {name: build_policy(name, policy, tiers, self._certified) for name, policy in named.items()}
+        self.ledger = Ledger.open(settings.ledger, ledger_path)
+        self.sender = sender or HttpSender()
+        self.monitor = make_monitor(
+            settings,
+            self.guards,
+            catalogue=self.catalogue,
+            sender=self.sender,
+            note=self.ledger.note,
+            ledger=ledger_path,
+            environ=environ,
+        )
+        self.classifier = Classifier.from_bytes(shipped_weights())
+        promises = tuple(self.guards.values())
+        audits = self.monitor.audits if self.monitor else None
+        self.metrics = Metrics(promises, audits)
         self.engine = Engine(
             catalogue=self.catalogue,
             admission=Admission(self.catalogue, Rules.from_settings(settings.privacy).permits(models.values())),
             classifier=self.classifier,
             probes=self.probes,
             prior=settings.router.prior if settings.router.unprobed == "trust" else None,
-            policies={name: build_policy(name, policy, tiers) for name, policy in policies.items()},
+            policies=policies,
             default_policy=settings.default_policy,
             default_class=parse_class(settings.privacy.default_class),
             intent_from=parse_class(settings.ledger.intent_from),
             sender=self.sender,
             ledger=self.ledger,
+            promises=promises,
+            auditor=audits,
             config_digest=digest(settings, self.catalogue),
+            accounts=self.accounts,
+            resilience=settings.resilience,
+            refuse_unrecorded=settings.ledger.on_fault == "refuse",
+            sessions=self._sessions(),
+            cache=self._cache(),
+            cache_up_to=parse_class(settings.cache.up_to),
             observers=(self.metrics.observe, *observers),
         )
         self.gateway = self._routes(tuple(policies))
 
     async def start(self) -> None:
         """Start the embedded models; they load while the gateway already serves."""
+        await self.accounts.start()
+        if self.monitor is not None:
+            self.monitor.start()
         for runtime in self.runtimes:
             await runtime.start()
 
     async def stop(self) -> None:
         """Stop what was started and write what the ledger still holds."""
+        if self.monitor is not None:
+            await self.monitor.stop()
         await asyncio.gather(*(runtime.stop() for runtime in self.runtimes))
         await self.sender.close()
+        await self.accounts.stop()
         await asyncio.to_thread(self.ledger.close)
 
     def readiness(self) -> Readiness:
@@ -103,6 +157,11 @@ class App:
         parts = {name: "loading" if name in loading else "configured" for name in self.catalogue.models}
         parts["ledger"] = "failing" if self.ledger.failing else "ok"
         return Readiness(len(loading) < len(self.catalogue.models) and not self.ledger.failing, parts)
+
+    async def _loaded(self) -> None:
+        """Only embedded models are there: who asks while they are still loading waits for the first of them."""
+        with contextlib.suppress(SetupError):  # it can't be loaded; the request itself will say what is wrong
+            await self.runtimes[0].ready(LOADS_WITHIN_S)
 
     def _catalogue(self) -> Catalogue:
         settings = self.settings
@@ -114,6 +173,16 @@ class App:
             environ=self.environ,
             embedded=self._embedded,
         )
+
+    def _sessions(self) -> Sessions | None:
+        wanted = self.settings.sessions
+        return None if wanted.ttl_s is None else Sessions(wanted.ttl_s, wanted.max_sessions)
+
+    def _cache(self) -> AnswerCache | None:
+        wanted = self.settings.cache
+        if wanted.ttl_s is None:
+            return None
+        return AnswerCache(wanted.ttl_s, wanted.max_entries, int(wanted.max_mb * 1_000_000))
 
     def _embedded(self, name: str, model: ModelSettings) -> Replica:
         """A child process for a model of an embedded runtime; its address and key are known before it runs."""
@@ -133,13 +202,24 @@ class App:
         location = self.settings.providers[provider].location
         return Replica(provider, runtime.url, name, location, runtime.key)
 
+    def _certified(self, name: str, policy: PolicySettings) -> Guarded:
+        """A policy from its certificate; whether that is in force is for the guard to say."""
+        made = self.guards[name] = guard(name, Path(policy.certificate or ""), self.catalogue, self.settings.models)
+        return made
+
     def _routes(self, policies: tuple[str, ...]) -> Gateway:
-        keys = Keys.from_settings(self.settings.keys)
-        chat = ChatHandler(self.engine, keys, self.settings.server)
+        keys = self.accounts.keys
+        alone = len(self.runtimes) == len(self.catalogue.models)
+        chat = ChatHandler(self.engine, keys, self.settings.server, self._loaded if alone else None)
         return Gateway(
             {
                 ("POST", "/v1/chat/completions"): chat,
+                ("POST", "/v1/messages"): MessagesHandler(self.engine, keys, self.settings.server),
+                ("POST", "/v1/responses"): ResponsesHandler(self.engine, keys, self.settings.server),
+                ("POST", "/v1/embeddings"): EmbeddingsHandler(self.engine, keys, self.settings.server),
                 ("GET", "/v1/models"): models_page(self.catalogue, policies, keys),
+                ("GET", "/v1/certificate"): certificate_page(tuple(self.guards.values()), keys),
+                ("POST", "/v1/feedback"): FeedbackHandler(self.ledger.note, keys),
                 ("GET", "/health"): health_page(),
                 ("GET", "/ready"): ready_page(self.readiness),
                 ("GET", "/metrics"): metrics_page(self.metrics.registry),
@@ -147,18 +227,34 @@ class App:
             },
             startup=self.start,
             shutdown=self.stop,
+            admin=self._admin(policies) if self.settings.server.admin_key else None,
         )
+
+    def _admin(self, policies: tuple[str, ...]) -> AdminHandler:
+        return AdminHandler(self.accounts, self.settings.server, self.catalogue.models, policies)
 
 
 def read_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
     """The config file, checked, or what the keys in the environment make possible. Raises ConfigError."""
     loaded = None if config is None else load(config, Settings, environ)
     settings = Settings() if loaded is None else loaded.value
+    if config is not None:
+        settings = msgspec.structs.replace(settings, policies=_placed(settings.policies, config.parent))
     if not settings.models:
         providers, models, tiers = default_settings(environ)
         settings = msgspec.structs.replace(settings, providers=providers, models=models, tiers=tiers)
     require(settings, {} if loaded is None else loaded.lines)
     return settings
+
+
+def _placed(policies: Mapping[str, PolicySettings], folder: Path) -> dict[str, PolicySettings]:
+    """Certificates where the config means them: relative to its own folder."""
+    return {
+        name: msgspec.structs.replace(policy, certificate=str(folder / policy.certificate))
+        if policy.certificate
+        else policy
+        for name, policy in policies.items()
+    }
 
 
 def probes_dir(environ: Mapping[str, str]) -> Path:
@@ -169,6 +265,11 @@ def ledger_file(settings: Settings, environ: Mapping[str, str]) -> Path:
     """Where the SQLite ledger lies: `ledger.url`, else ledger.db in the user's data folder."""
     url = settings.ledger.url
     return sqlite_path(url) if url else data_dir(environ) / "ledger.db"
+
+
+def keys_file(ledger: Path) -> Path:
+    """keys.db in the ledger's folder."""
+    return ledger.with_name("keys.db")
 
 
 def digest(settings: Settings, catalogue: Catalogue) -> str:

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from smallfirst.accounts.keys import is_required, key_problems
-from smallfirst.cli.addresses import host_and_port, is_loopback
+from smallfirst.accounts.settings import KeySettings, TeamSettings
+from smallfirst.cli.addresses import host_and_port, is_loopback, url_problem
 from smallfirst.cli.check_models import model_findings, number_findings, provider_findings, tier_findings
 from smallfirst.cli.explain import models_of, tiers_of
 from smallfirst.cli.finding import Finding, Path, fault
@@ -19,7 +20,7 @@ from smallfirst.cli.settings import Settings
 from smallfirst.config.nearest import hint
 from smallfirst.core import DataClass
 from smallfirst.errors import ConfigError
-from smallfirst.policy.build import build_policy
+from smallfirst.policy.build import policy_problems
 from smallfirst.privacy.classes import NAMES, parse_class
 from smallfirst.privacy.rules import Rules, rule_problems
 
@@ -31,12 +32,14 @@ def check(settings: Settings, lines: Lines) -> list[Finding]:
     found = [
         *number_findings(settings),
         *_server(settings),
+        *_admin(settings),
         *_ledger(settings),
         *provider_findings(settings, lines),
         *model_findings(settings),
         *tier_findings(settings, lines),
         *_policies(settings),
         *_names(settings),
+        *_monitor(settings),
         *_privacy(settings),
     ]
     placed = [msgspec.structs.replace(one, line=_line(one.path, lines)) for one in found]
@@ -67,6 +70,29 @@ def _server(settings: Settings) -> Iterator[Finding]:
         yield Finding("warning", at, f"{words}; list keys under keys.accept")
 
 
+def _admin(settings: Settings) -> Iterator[Finding]:
+    at = ("server", "admin_listen")
+    address = host_and_port(settings.server.admin_listen)
+    if address is None:
+        yield fault(at, "must be HOST:PORT, such as 127.0.0.1:4001")
+    elif settings.server.admin_key is not None and not is_loopback(address[0]):
+        yield Finding("warning", at, "the admin API is open to other machines; whoever has its key can make keys")
+    yield from _class(("cache", "up_to"), settings.cache.up_to)
+    for field in ("ttl_s", "max_entries", "max_mb"):
+        value = getattr(settings.cache, field)
+        if value is not None and value <= 0:
+            yield fault(("cache", field), "must be above 0")
+    if settings.server.otlp is not None and (problem := url_problem(settings.server.otlp)) is not None:
+        yield fault(("server", "otlp"), problem)
+    for field in ("ttl_s", "max_sessions"):
+        value = getattr(settings.sessions, field)
+        if value is not None and value <= 0:
+            yield fault(("sessions", field), "must be above 0")
+    url = settings.keys.url
+    if url is not None and not url.startswith(("sqlite:///", "postgresql://", "postgres://")):
+        yield fault(("keys", "url"), "must be sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE")
+
+
 def _ledger(settings: Settings) -> Iterator[Finding]:
     yield from _class(("ledger", "intent_from"), settings.ledger.intent_from)
     url = settings.ledger.url
@@ -87,16 +113,42 @@ def _policies(settings: Settings) -> Iterator[Finding]:
     for name, policy in settings.policies.items():
         if name in settings.models:
             yield fault(("policies", name), "a model has this name too, and callers could not tell them apart")
-        try:
-            build_policy(name, policy, tiers)
-        except ConfigError as error:
-            for problem in error.problems:
-                field, _, words = problem.removeprefix(f"policies.{name}").partition(": ")
-                yield fault(("policies", name, *field.strip(".").split(".", 1)), words)
+        for problem in policy_problems(policy, tiers):
+            field, _, words = problem.partition(": ")
+            yield fault(("policies", name, *field.strip(".").split(".", 1)), words)
     known = dict.fromkeys(("auto", *settings.policies))
     if settings.default_policy not in known:
         words = f"unknown policy `{settings.default_policy[:60]}`{hint(settings.default_policy, known)}"
         yield fault(("default_policy",), words)
+
+
+def _monitor(settings: Settings) -> Iterator[Finding]:
+    monitor, at = settings.monitor, ("monitor",)
+    if monitor is None:
+        return
+    known = dict.fromkeys(("auto", *settings.policies))
+    if monitor.policy is not None and monitor.policy not in known:
+        yield fault((*at, "policy"), f"unknown policy `{monitor.policy[:60]}`{hint(monitor.policy, known)}")
+    certified = [name for name, policy in settings.policies.items() if policy.kind == "certified"]
+    if monitor.policy is None and len(certified) > 1:
+        yield fault(at, f"several policies are certified ({', '.join(certified)}); say which with `policy`")
+    for field in ("audit_rate", "alpha"):
+        value = getattr(monitor, field)
+        if not 0 < value <= (1 if field == "audit_rate" else 0.5):
+            yield fault((*at, field), f"{value} is not above 0 and at most {1 if field == 'audit_rate' else 0.5}")
+    if monitor.usd_per_day is not None and monitor.usd_per_day < 0:
+        yield fault((*at, "usd_per_day"), f"{monitor.usd_per_day} is too small; the least is 0")
+    yield from _class((*at, "keep_up_to"), monitor.keep_up_to)
+    if monitor.keep == "audited":
+        words = f"prompts and answers of audited requests are kept, up to class `{monitor.keep_up_to}`"
+        yield Finding("note", (*at, "keep"), f"{words}, in a file in the data folder; docs/certificates.md says more")
+    if monitor.judge is None and monitor.keep == "none" and monitor.policy not in (None, *_uncertified(settings)):
+        words = "no judge, and no texts are kept: nobody could grade, so the detectors would never learn anything"
+        yield Finding("warning", at, f"{words}; set `judge: MODEL`, or `keep: audited` and run `smallfirst grade`")
+
+
+def _uncertified(settings: Settings) -> list[str]:
+    return [name for name, policy in settings.policies.items() if policy.kind != "certified"]
 
 
 def _names(settings: Settings) -> Iterator[Finding]:
@@ -104,8 +156,18 @@ def _names(settings: Settings) -> Iterator[Finding]:
     used: list[tuple[Path, str]] = []
     if settings.baseline.model is not None:
         used.append((("baseline", "model"), settings.baseline.model))
-    for index, key in enumerate(settings.keys.accept):
-        used += [(("keys", "accept", str(index), "models", str(n)), name) for n, name in enumerate(key.models or ())]
+    policies = dict.fromkeys(("auto", *settings.policies))
+    holders: list[tuple[Path, KeySettings | TeamSettings]] = [
+        (("keys", "accept", str(index)), key) for index, key in enumerate(settings.keys.accept)
+    ]
+    holders += [(("teams", name), team) for name, team in settings.teams.items()]
+    for at, terms in holders:
+        used += [((*at, "models", str(n)), name) for n, name in enumerate(terms.models or ())]
+        for n, name in enumerate(terms.policies or ()):
+            if name not in policies:
+                yield fault((*at, "policies", str(n)), f"unknown policy `{name[:60]}`{hint(name, policies)}")
+    if settings.monitor is not None and settings.monitor.judge is not None:
+        used.append((("monitor", "judge"), settings.monitor.judge))
     for index, rule in enumerate(settings.privacy.rules or ()):
         model = None if rule.to == "any" else rule.to.model
         names = () if model is None else (model,) if isinstance(model, str) else model
@@ -116,7 +178,7 @@ def _names(settings: Settings) -> Iterator[Finding]:
 
 
 def _privacy(settings: Settings) -> Iterator[Finding]:
-    problems = [*rule_problems(settings.privacy), *key_problems(settings.keys)]
+    problems = [*rule_problems(settings.privacy), *key_problems(settings.keys, settings.teams)]
     yield from (fault(path, words) for path, words in problems)
     if problems or not settings.models:
         return

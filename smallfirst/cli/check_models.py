@@ -162,7 +162,10 @@ def tier_findings(settings: Settings, lines: Mapping[Path, int]) -> Iterator[Fin
 def _unplaced(settings: Settings, seen: Mapping[str, str]) -> Iterator[Finding]:
     """Models that no tier holds."""
     for name, model in settings.models.items():
-        if settings.tiers and name not in seen:
+        if model.embeds:
+            if name in seen:
+                yield fault(("models", name, "embeds"), f"it stands in tier `{seen[name]}`; what embeds can't answer")
+        elif settings.tiers and name not in seen:
             yield Finding("note", ("models", name), "in no tier: it answers only when it is asked for by name")
         elif not settings.tiers and presets.find(model.preset or name) is None:
             yield fault(

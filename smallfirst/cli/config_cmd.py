@@ -11,13 +11,17 @@ import sys
 from pathlib import Path
 
 import click
+import msgspec
+import yaml
 
 from smallfirst.cli.build import read_settings
+from smallfirst.cli.certified import describe
 from smallfirst.cli.check import check
 from smallfirst.cli.console import err, out
 from smallfirst.cli.document import document
 from smallfirst.cli.explain import explain
 from smallfirst.cli.finding import Finding
+from smallfirst.cli.litellm import convert
 from smallfirst.cli.settings import Settings
 from smallfirst.config.loader import load
 from smallfirst.errors import ConfigError
@@ -66,7 +70,16 @@ def understood(file: Path) -> tuple[list[str], list[Finding]]:
     catalogue = build_catalogue(
         settings.providers, settings.models, settings.tiers, settings.baseline, environ=os.environ
     )
-    return explain(settings, catalogue), findings
+    lines = explain(settings, catalogue)
+    for name, policy in settings.policies.items():
+        if policy.kind == "certified" and policy.certificate:
+            said, found = describe(name, file.parent / policy.certificate, catalogue, settings.models)
+            lines += said
+            placed = [msgspec.structs.replace(one, line=loaded.lines.get(one.path)) for one in found]
+            if wrong := [str(one) for one in placed if one.level == "error"]:
+                raise ConfigError(wrong)
+            findings += placed
+    return lines, findings
 
 
 @config.command()
@@ -83,6 +96,32 @@ def init() -> None:
 def starter() -> str:
     """The file that `init` prints."""
     return importlib.resources.files("smallfirst.cli").joinpath("starter.yaml").read_text("utf-8")
+
+
+@config.group("import")
+def import_() -> None:
+    """Turn another gateway's configuration into ours."""
+
+
+@import_.command("litellm")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+def import_litellm(file: Path) -> None:
+    """Print the config that a LiteLLM proxy's FILE amounts to, and list what could not be carried over.
+
+    \b
+    Example:
+      smallfirst config import litellm litellm_config.yaml > smallfirst.yaml
+      smallfirst config check smallfirst.yaml
+    """
+    try:
+        found = convert(yaml.safe_load(file.read_text("utf-8")))
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+        raise ConfigError([f"{file}: {str(error).splitlines()[0]}"]) from None
+    click.echo(found.text, nl=False)
+    for note in found.notes:
+        err.print(note, style="yellow", markup=False, soft_wrap=True)
+    count = len(found.notes)
+    err.print(f"{count} {'thing' if count == 1 else 'things'} to look at" if count else "all of it", style="dim")
 
 
 @config.command()

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+import msgspec
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from smallfirst.classify.shipped import shipped_weights
 from smallfirst.cli.console import err, out
-from smallfirst.cli.evaluate_parts import configured, latency_laws, noted, outcomes_file, run_policies
+from smallfirst.cli.evaluate_parts import configured, latency_laws, learned, noted, outcomes_file, run_policies
 from smallfirst.cli.evaluate_view import render_evaluation
 from smallfirst.evals import example as made
 from smallfirst.evals.dataset import Request, load
@@ -33,7 +34,11 @@ Written = click.Path(dir_okay=False, path_type=Path)
     "--config", "-c", type=File, help="Its models, tiers, prices and policies; `model:` names the recorded one."
 )
 @click.option("--policy", "only", multiple=True, help="Only these policies of the config. Default: all of them.")
+@click.option(
+    "--learned", "fit_ladder", is_flag=True, help="Fit a ladder on the fit part too (slower); measured, not certified."
+)
 @click.option("--model", "models", multiple=True, help="Only these models of DATA. Default: all that are in it.")
+@click.option("--benchmark", "benchmarks", multiple=True, help="Only these benchmarks of DATA. Default: all.")
 @click.option(
     "--baseline",
     default="",
@@ -84,7 +89,9 @@ def evaluate_verb(
     example: bool,
     config: Path | None,
     only: tuple[str, ...],
+    fit_ladder: bool,
     models: tuple[str, ...],
+    benchmarks: tuple[str, ...],
     baseline: str,
     weak: str,
     prices: tuple[str, ...],
@@ -125,16 +132,21 @@ def evaluate_verb(
             config = config or data / "config.yaml"
         players, policies = configured(config, only, prices, baseline, models)
         file = outcomes_file(data)
-        with _bar(len(policies)) as step:
+        with _bar(len(policies) + (len(policies) > 0) + fit_ladder) as step:
             step("reading")
-            dataset = load(
-                Request(file, players, models, fit_file, answers, score, fit_share, seed, complete_only, laws)
+            request = Request(
+                file, players, models, fit_file, answers, score, fit_share, seed, complete_only, benchmarks, laws
             )
+            dataset = load(request)
             weighed = weights.read_bytes() if weights else shipped_weights()
             runs = run_policies(dataset, policies, weighed, step)
             if runs:
                 dataset = noted(dataset, file, weighed)
             wanted = Wanted(runs=runs, weak=weak, target_loss=target_loss, seed=seed, draws=draws)
+            if fit_ladder:
+                step("ladder")
+                ways, curves = learned(dataset, target_loss, seed)
+                wanted = msgspec.structs.replace(wanted, ways=ways, curves=curves)
             report = evaluate(dataset, wanted, step)
     _write(report, page_file, out_file)
     if as_json:
@@ -154,9 +166,9 @@ def _write(report: Report, page_file: Path | None, out_file: Path | None) -> Non
 
 
 @contextmanager
-def _bar(policies: int) -> Iterator[Callable[[str], None]]:
+def _bar(more: int) -> Iterator[Callable[[str], None]]:
     """A bar that moves one step at each call, and says which."""
-    steps = len(STEPS) + policies + 1 + (policies > 0)
+    steps = len(STEPS) + more + 1
     columns = (
         TextColumn("{task.description:24}"),
         BarColumn(),

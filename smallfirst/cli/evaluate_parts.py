@@ -15,19 +15,25 @@ import msgspec
 
 from smallfirst.classify.classifier import Classifier
 from smallfirst.cli.build import read_settings
+from smallfirst.cli.certified import guard
 from smallfirst.core import NANO, Price
-from smallfirst.errors import ConfigError
+from smallfirst.errors import ConfigError, DataError
+from smallfirst.evals import learned as learned_ladder
+from smallfirst.evals.agreement_rule import make_rule
+from smallfirst.evals.curves import Curve
 from smallfirst.evals.dataset import Dataset
 from smallfirst.evals.latency import Laws, read_laws, shipped_laws
 from smallfirst.evals.latency_fit import fit_laws
 from smallfirst.evals.players import Players
 from smallfirst.evals.recorded_policies import Run, lay_out, run
+from smallfirst.evals.ways import Shown
 from smallfirst.learn.outcomes import file_digest
 from smallfirst.ledger.queries import open_ledger
 from smallfirst.ledger.timings import timings
 from smallfirst.models.catalogue import build_catalogue
 from smallfirst.policy.build import build_policy
 from smallfirst.policy.protocol import Policy
+from smallfirst.policy.settings import PolicySettings
 
 RECORDED = "recorded"
 """In place of a file of laws: the times that the outcomes hold."""
@@ -59,14 +65,23 @@ def configured(
     if unknown := [name for name in models if name not in catalogue.models]:
         raise click.UsageError(f"--model {unknown[0]}: the config has {', '.join(catalogue.models)}")
     taking_part = {name: model for name, model in catalogue.models.items() if not models or name in models}
-    roles = {name: model.replicas[0].upstream_model for name, model in taking_part.items()}
+    roles = {name: _recorded(name, model.replicas[0].upstream_model) for name, model in taking_part.items()}
     listed = {name: model.price for name, model in taking_part.items() if model.price is not None}
     named = baseline or (catalogue.baseline.model if catalogue.baseline.model in roles else "")
     wanted = only or sorted(settings.policies, key=lambda name: name != settings.default_policy)
     if missing := [name for name in wanted if name not in settings.policies]:
         raise ConfigError([f"--policy {missing[0]}: there are {', '.join(settings.policies) or 'none'}"])
-    policies = {name: build_policy(name, settings.policies[name], catalogue.tiers) for name in wanted}
+
+    def certified(name: str, policy: PolicySettings) -> Policy:
+        return guard(name, Path(policy.certificate or ""), catalogue, settings.models)
+
+    policies = {name: build_policy(name, settings.policies[name], catalogue.tiers, certified) for name in wanted}
     return Players(roles, catalogue.tiers, {**listed, **stated}, named), policies
+
+
+def _recorded(name: str, upstream: str) -> str:
+    """What a model may be called in the file: as in the config, or as its endpoint knows it."""
+    return name if upstream == name else f"{name}|{upstream}"
 
 
 def parse_price(text: str) -> tuple[str, Price]:
@@ -111,6 +126,18 @@ def run_policies(
         step(f"policy {name}")
         runs.append(run(policy, bench))
     return runs
+
+
+def learned(data: Dataset, target_loss: float, seed: int) -> tuple[list[Shown], list[Curve]]:
+    """A ladder fitted on the fit part: its cheapest rung within the target, and the curve of all its rungs."""
+    rule = make_rule(data)
+    if rule is None:
+        raise DataError("--learned needs a panel: at least two models below the baseline, in tiers")
+    ladder = learned_ladder.fit(data, rule, seed=seed)
+    found = learned_ladder.climbed(data, ladder)
+    rung = ladder.cheapest(target_loss)
+    note = f"rung {rung} of {len(ladder.rungs) - 1}, the cheapest expected within {target_loss:.1%} loss; not certified"
+    return [Shown(learned_ladder.served_of(found, ladder, rung), note)], [learned_ladder.curve_of(found)]
 
 
 def noted(data: Dataset, file: Path, weights: bytes) -> Dataset:

@@ -25,7 +25,7 @@ def tiers_of(settings: Settings) -> tuple[Tier, ...]:
     """The tiers as they are written, lowest first; names that no model has are kept. None written: as presets stand."""
     if settings.tiers:
         return tuple(Tier(name, tuple(models)) for entry in settings.tiers for name, models in entry.items())
-    usual = {name: presets.find(model.preset or name) for name, model in settings.models.items()}
+    usual = {n: presets.find(model.preset or n) for n, model in settings.models.items() if not model.embeds}
     named = {tier: tuple(n for n, one in usual.items() if one and one.tier == tier) for tier in USUAL_TIERS}
     return tuple(Tier(tier, names) for tier, names in named.items() if names)
 
@@ -65,6 +65,7 @@ def explain(settings: Settings, catalogue: Catalogue | None = None) -> list[str]
     lines += Rules.from_settings(settings.privacy).explain(models)
     lines.append(f"a query of which nobody says more is {settings.privacy.default_class}")
     lines.append(_baseline_line(settings, tiers, catalogue))
+    lines += _monitor_lines(settings)
     lines.append(f"ledger: {settings.ledger.url or 'ledger.db in the data folder'}; no prompts, no answers")
     return lines
 
@@ -102,6 +103,8 @@ def _policy_lines(settings: Settings, tiers: tuple[Tier, ...]) -> list[str]:
 def _policy_words(policy: PolicySettings, tiers: tuple[Tier, ...]) -> str:
     if policy.kind == "fixed":
         return f"always {policy.model}"
+    if policy.kind == "certified":
+        return f"as certified in {policy.certificate}; {tiers[-1].name} where that is not in force"
     steps = [f"{tier.name}>={policy.accept.get(tier.name, ACCEPT):.2f}" for tier in tiers[:-1]]
     climb = " -> ".join([*steps, *(tier.name for tier in tiers[-1:])])
     if policy.kind == "panel" and policy.panel is not None:
@@ -109,6 +112,24 @@ def _policy_words(policy: PolicySettings, tiers: tuple[Tier, ...]) -> str:
         return f"panel of {', '.join(policy.panel.models)}{beside}, served where they agree; else {climb}"
     how = "cascade" if policy.kind == "cascade" else "by the query alone"
     return f"{how} {climb}"
+
+
+def _monitor_lines(settings: Settings) -> list[str]:
+    monitor = settings.monitor
+    if monitor is None:
+        return []
+    certified = next((name for name, policy in settings.policies.items() if policy.kind == "certified"), None)
+    policy = monitor.policy or certified or settings.default_policy
+    limit = "" if monitor.usd_per_day is None else f", at most ${monitor.usd_per_day:g} a day"
+    grader = f"{monitor.judge} grades" if monitor.judge else "people grade"
+    asked = "every model" if monitor.shadow == "all" else "the baseline"
+    kept = f"; texts are kept up to class {monitor.keep_up_to}" if monitor.keep == "audited" else ""
+    words = f"audits {monitor.audit_rate:.2%} of the requests of {policy}: {asked} answers them too{limit}"
+    lines = [f"{words}; {grader}{kept}"]
+    if policy == certified:
+        words = f"alarm: at most {monitor.alpha:g} chance of a false one within {monitor.horizon:,} audits"
+        lines.append(f"{words}; then the highest permitted tier answers")
+    return lines
 
 
 def _baseline_line(settings: Settings, tiers: tuple[Tier, ...], catalogue: Catalogue | None) -> str:

@@ -22,7 +22,7 @@ WORDS = {
     "ModelSettings.timeout_s": "for a whole answer; of a stream: for its first byte, then for each gap",
     "ReplicaSettings.provider": "the name of a provider",
     "ReplicaSettings.weight": "its share of the calls, beside the other replicas'",
-    "ReplicaSettings.max_parallel": "calls at once; 0: no limit",
+    "ReplicaSettings.max_parallel": "calls at once, further ones wait; 0: no limit",
     "CostSettings.input_per_m": "US dollars per million input tokens",
     "CostSettings.output_per_m": "US dollars per million output tokens",
     "CostSettings.cached_per_m": "US dollars per million input tokens that were cached",

@@ -21,7 +21,9 @@ VERBS = {
     "ask": ("smallfirst.cli.ask:ask", "Route one question from the shell; --explain shows the decision."),
     "demo": ("smallfirst.cli.demo_cmd:demo", "A few hundred prompts through the real gateway, in half a minute."),
     "report": ("smallfirst.cli.report_cmd:report", "What was asked, served, spent and saved, from the ledger."),
+    "tail": ("smallfirst.cli.tail_cmd:tail", "Watch decisions as a running gateway makes them."),
     "estimate": ("smallfirst.cli.estimate_cmd:estimate", "What a mix of tiers would cost, without any traffic."),
+    "keys": ("smallfirst.cli.keys_cmd:keys", "Create, list, rotate and revoke client keys; see what they spent."),
     "probe": ("smallfirst.cli.probe_cmd:probe", "Find out what a model gets right, before trusting it."),
     "replay": ("smallfirst.cli.replay_cmd:replay", "Send recorded prompts through a gateway and report."),
     "evaluate": (
@@ -31,6 +33,10 @@ VERBS = {
     "models": ("smallfirst.cli.models_cmd:models", "List models and presets; fetch weights."),
     "config": ("smallfirst.cli.config_cmd:config", "Check, explain and start a configuration file."),
     "router": ("smallfirst.cli.router_cmd:router", "Train and inspect the classifier."),
+    "calibrate": ("smallfirst.cli.calibrate_cmd:calibrate", "Fit a policy on graded outcomes and certify its quality."),
+    "outcomes": ("smallfirst.cli.outcomes_cmd:outcomes", "Check files of outcomes; make them from recorded traffic."),
+    "grade": ("smallfirst.cli.grade_cmd:grade", "Score answers: by checkers, by a judge model, or by you, blind."),
+    "triage": ("smallfirst.cli.triage_cmd:triage", "Label documents locally; hand up what is not sure."),
     "recorded": ("smallfirst.cli.recorded_cmd:recorded", "Serve what models answered in recorded data."),
 }
 

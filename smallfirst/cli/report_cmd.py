@@ -20,7 +20,7 @@ from smallfirst.cli.console import err, out
 from smallfirst.config.paths import data_dir
 from smallfirst.core import NANO
 from smallfirst.ledger import queries
-from smallfirst.ledger.report import HOW_TO_FILL, Report, Year, make_report, since
+from smallfirst.ledger.report import HOW_TO_FILL, PromiseRow, Report, Year, make_report, since
 from smallfirst.ledger.summary import Percentiles, Summary
 
 BAR = 30
@@ -46,7 +46,7 @@ def report(
       smallfirst report --monthly-queries 1e6
       smallfirst report --ledger ledger.db --json
     """
-    path = ledger or _default_ledger(config)
+    path = ledger or default_ledger(config)
     now = dt.datetime.now(dt.UTC)
     start = since(span, now) if span else 0
     found = _summary(path, start, int(now.timestamp() * 1_000_000) + 1, must_exist=ledger is not None)
@@ -59,7 +59,8 @@ def report(
     render_report(found, out, monthly_queries=monthly_queries)
 
 
-def _default_ledger(config: Path | None) -> Path:
+def default_ledger(config: Path | None) -> Path:
+    """The ledger of a config, or the one that a gateway without a config writes."""
     if config is None:
         return data_dir(os.environ) / "ledger.db"
     from smallfirst.cli.build import ledger_file, read_settings  # noqa: PLC0415 - the whole gateway, for its config
@@ -101,6 +102,7 @@ def render_report(
     console.print(_sums(data, extra))
     if data.year:
         _print_year(data.year, console, lower_bound=data.cost_is_lower_bound)
+    _print_promise(data.promise, console)
     _print_counts("decisions", data.decisions, console)
     _print_counts("handed up because", data.deferrals, console)
     if data.would_escalate:
@@ -153,6 +155,28 @@ def _print_year(year: Year, console: Console, *, lower_bound: bool) -> None:
     if year.baseline_usd is not None and year.saving_usd is not None:
         line += f" instead of {usd(year.baseline_usd)}, {usd(year.saving_usd)} less"
     console.print(line + ", if they are like these")
+
+
+def _print_promise(promise: PromiseRow, console: Console) -> None:
+    """The share inside a certificate and why not more; nothing where nobody asked for a promise."""
+    for alarm in promise.alarms:
+        words = f"ALARM since {alarm.since}: {alarm.policy} no longer keeps its promise"
+        console.print(f"{words} (slice {alarm.slice}, {alarm.audits} audits); certify it again", style="bold red")
+    if promise.inside or promise.outside:
+        why = "".join(f", {escape(reason)} {count:,}" for reason, count in promise.outside.items())
+        unasked = f"; {promise.not_asked:,} asked for none" if promise.not_asked else ""
+        console.print(f"inside the certificate: {promise.inside:,} ({_percent(promise.inside_share)}){why}{unasked}")
+    for one in promise.certificates:
+        words = f"at most {one.max_quality_loss:.1%} below the baseline, {one.confidence:.0%} sure"
+        inside = f"{one.inside:,} of {one.requests:,} requests"
+        console.print(f"  {escape(one.policy)}: {words} (certificate {one.certificate_id}): {inside}")
+    if promise.audits:
+        agreed = "" if promise.audit_agreement is None else f", {_percent(promise.audit_agreement)} as the baseline"
+        graded = f", {promise.audits_graded:,} graded" if promise.audits_graded else ""
+        console.print(f"audits: {promise.audits:,}{agreed}{graded}; they cost {usd(promise.audit_cost_usd)}")
+    if promise.feedback:
+        said = ", ".join(f"{escape(t)} {o.mean:.2f} of {o.count:,}" for t, o in promise.feedback.items())
+        console.print(f"what callers say (0 bad, 1 good; not tested): {said}")
 
 
 def _print_counts(name: str, counts: Mapping[str, int], console: Console) -> None:

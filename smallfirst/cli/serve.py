@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import os
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -19,10 +22,12 @@ from smallfirst import __version__
 from smallfirst.cli.build import App, read_settings
 from smallfirst.cli.check import check, require
 from smallfirst.cli.console import err, out
-from smallfirst.cli.running import listen, make_server
+from smallfirst.cli.monitoring import standings
+from smallfirst.cli.running import listen, listen_admin, make_server
 from smallfirst.cli.settings import Settings
 from smallfirst.config.paths import cache_dir
-from smallfirst.core import Model
+from smallfirst.core import Entry, Model
+from smallfirst.gateway.logs import RequestLog, use_json
 from smallfirst.models.weights import obtain
 
 
@@ -55,21 +60,40 @@ def serve(config: Path | None, address: str | None, ledger: Path | None) -> None
         settings = msgspec.structs.replace(settings, server=server)
         require(settings, {})
     fetch_weights(settings)
-    app = App(settings, os.environ, ledger_path=ledger)
-    bound = listen(settings.server.listen)
+    app = App(settings, os.environ, ledger_path=ledger, observers=observers(settings))
+    bound, admin = listen(settings.server.listen), listen_admin(app)
     host, port = bound.getsockname()[:2]
     banner(app, f"http://{host}:{port}")
     spare_the_collector()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn has finished its streams and says who asked it to
-        make_server(app, settings.server).run(sockets=[bound])
+        make_server(app, settings.server).run(sockets=[bound, *admin])
     err.print("stopped; the ledger is written", style="dim")
 
 
+def observers(settings: Settings) -> tuple[Callable[[Entry], None], ...]:
+    """Who else hears of each finished request: the JSON log, OpenTelemetry."""
+    found: list[Callable[[Entry], None]] = []
+    if settings.server.log == "json":
+        use_json()
+        found.append(RequestLog())
+    if settings.server.otlp is not None:
+        from smallfirst.gateway.telemetry import Telemetry  # noqa: PLC0415 - an extra, and slow to import
+
+        telemetry = Telemetry(settings.server.otlp, os.environ)
+        atexit.register(telemetry.close)
+        found.append(telemetry)
+    return tuple(found)
+
+
 def spare_the_collector() -> None:
-    """What was built lives as long as the process: the garbage collector need not look at it again and again."""
+    """What was built lives as long as the process: the garbage collector need not look at it again and again.
+
+    What 64 streams and a batch of the ledger hold at a time is some 10,000 objects; it need not look at those either.
+    """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 50, 100)
+    gc.set_threshold(50_000, 20, 100)
 
 
 def fetch_weights(settings: Settings) -> None:
@@ -102,6 +126,8 @@ def banner(app: App, url: str) -> None:
     out.print(f"[bold]smallfirst {__version__}[/bold]  serves on [bold]{url}/v1[/bold]")
     out.print()
     out.print(table)
+    for words in standings(tuple(app.guards.values())):
+        out.print(Panel(escape(words), border_style="red", padding=(0, 1)))
     for words in warnings(app):
         out.print(Panel(words, border_style="yellow", padding=(0, 1)))
     out.print(_calls(url), soft_wrap=True)  # a wrapped line could not be pasted
@@ -142,7 +168,7 @@ def warnings(app: App) -> list[str]:
 
 
 def _calls(url: str) -> Text:
-    body = '{"model": "auto", "messages": [{"role": "user", "content": "What is the capital of France?"}]}'
+    body = '{"model": "auto", "messages": [{"role": "user", "content": "Name the capital of France."}]}'
     return Text(
         f"""
 curl -i {url}/v1/chat/completions -H 'content-type: application/json' \\

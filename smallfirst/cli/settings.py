@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import msgspec
 
-from smallfirst.accounts.settings import KeysSettings
+from smallfirst.accounts.settings import KeysSettings, TeamSettings
+from smallfirst.engine.gates import ResilienceSettings
+from smallfirst.engine.settings import CacheSettings, SessionSettings
 from smallfirst.gateway.settings import ServerSettings
 from smallfirst.ledger.settings import LedgerSettings
 from smallfirst.models.settings import BaselineSettings, ModelSettings, ProviderSettings, RouterSettings
+from smallfirst.monitor.settings import MonitorSettings
 from smallfirst.policy.settings import PolicySettings
 from smallfirst.privacy.settings import PrivacySettings
 
@@ -25,7 +28,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ()  # from the cheapest to the best: `[{slm: [a, b]}, {mid: [c]}]`; without it, presets have usual tiers
     baseline: BaselineSettings = BaselineSettings()
     router: RouterSettings = RouterSettings()
+    resilience: ResilienceSettings = ResilienceSettings()
+    sessions: SessionSettings = SessionSettings()
+    cache: CacheSettings = CacheSettings()
     policies: dict[str, PolicySettings] = {}
     default_policy: str = "auto"  # what callers get who ask for the model `auto`
+    monitor: MonitorSettings | None = None
     privacy: PrivacySettings = PrivacySettings()
     keys: KeysSettings = KeysSettings()
+    teams: dict[str, TeamSettings] = {}  # by name

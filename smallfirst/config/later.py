@@ -7,20 +7,14 @@ from __future__ import annotations
 
 SECTIONS = frozenset(
     {
-        ("monitor",),
-        ("teams",),
         ("tasks",),
-        ("server", "admin_key"),
-        ("policies", "*", "certificate"),
         ("policies", "*", "hedge"),
-        ("policies", "*", "on_alarm"),
         ("privacy", "on_detector_error"),
     }
 )
 
 VALUES = frozenset(
     {
-        ("policies", "*", "kind", "certified"),
         ("privacy", "rules", "*", "do", "redact"),
         ("baseline", "output_tokens", "from_shadows"),
         ("ledger", "content", "encrypted"),

@@ -21,6 +21,14 @@ DEMANDS: tuple[tuple[str, str, Callable[[Needs], bool], Callable[[Model], bool]]
     ("response_format json_object", "response_format", lambda n: n.json_object, lambda m: m.abilities.json_object),
     ("several choices (n > 1)", "n", lambda n: n.n > 1, lambda m: m.abilities.n),
     ("logprobs", "logprobs", lambda n: n.logprobs, lambda m: m.abilities.logprobs),
+    ("embeddings", "model", lambda n: n.embeds, lambda m: m.replicas[0].wire == "embeddings"),
+    ("messages (it embeds)", "model", lambda n: not n.embeds, lambda m: m.replicas[0].wire != "embeddings"),
+    (
+        "content that only Anthropic's own API takes",
+        "messages",
+        lambda n: n.anthropic,
+        lambda m: all(replica.wire == "anthropic" for replica in m.replicas),
+    ),
 )
 """What a request can ask that not every model can do: in words, the field, in the request, in the model."""
 
@@ -42,9 +50,11 @@ class Admission:
         """
         permit = self._permits.for_class(data_class)
         needs, named = query.needs, query.asked if query.asked in self._catalogue.models else None
+        if key is not None:
+            key.check(query.asked, named is not None, data_class)
         shape = (
-            data_class, key and key.name, named, needs.vision, needs.tools, needs.json_schema, needs.json_object,
-            needs.n > 1, needs.logprobs,
+            data_class, key and key.models, named, needs.vision, needs.tools, needs.json_schema, needs.json_object,
+            needs.n > 1, needs.logprobs, needs.anthropic, needs.embeds,
         )  # fmt: skip
         known = self._memo.get(shape)
         if known is None:

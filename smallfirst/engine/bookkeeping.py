@@ -10,8 +10,20 @@ import time
 import msgspec
 
 from smallfirst.accounts.keys import Key
-from smallfirst.core import Attempt, DataClass, Decision, Entry, Outcome, Query, Reason, Score, Status, Usage
-from smallfirst.errors import BadRequest, Overloaded, RequestError, UpstreamFailed
+from smallfirst.core import (
+    Attempt,
+    DataClass,
+    Decision,
+    Entry,
+    Outcome,
+    OutReason,
+    Query,
+    Reason,
+    Score,
+    Status,
+    Usage,
+)
+from smallfirst.errors import BadRequest, LimitReached, Overloaded, RequestError, UpstreamFailed
 from smallfirst.models.catalogue import Catalogue
 
 CLIENT_CLOSED = 499
@@ -43,13 +55,17 @@ class Books:
         outcome = served.outcome if served else None
         attempts = tuple(self._booked(attempt, decision) for attempt in attempts)
         reason = decision.reason if decision else Reason.failed
+        certificate = decision.certificate_id if decision else None
+        out_reason = None
+        if certificate is not None or reason is Reason.no_certificate:
+            out_reason = _why_outside(decision, attempts)
         return Entry(
             id=query.id,
             at_us=time.time_ns() // 1000 - latency_us,
             asked=query.asked,
             policy=policy,
             key_id=key.name if key else None,
-            tags=query.dials.tags,
+            tags=_tags(query, key),
             session=query.dials.session,
             data_class=data_class,
             kind=score.kind if score else "other",
@@ -69,6 +85,9 @@ class Books:
             deferrals=decision.deferrals if decision else (),
             config_digest=self._config_digest,
             error_code=error.code if error else None,
+            certificate_id=certificate,
+            in_certificate=certificate is not None and out_reason is None,
+            out_reason=out_reason,
         )
 
     def _booked(self, attempt: Attempt, decision: Decision | None) -> Attempt:
@@ -82,9 +101,27 @@ class Books:
     def _baseline_cost(self, outcome: Outcome | None) -> int | None:
         """What the baseline would have cost, by the method the catalogue names: the served answer's own length."""
         price = self._catalogue.baseline.price
-        if price is None or outcome is None:
-            return None
+        if price is None or outcome is None or self._catalogue.models[outcome.model].replicas[0].wire == "embeddings":
+            return None  # a vector is nothing that the baseline would have answered
         return price.cost(Usage(outcome.usage.input_tokens, outcome.usage.output_tokens))
+
+
+def _tags(query: Query, key: Key | None) -> tuple[str, ...]:
+    """What the caller says, and what its key says of it; a team is a tag too."""
+    if key is None or not (key.tags or key.team):
+        return query.dials.tags
+    team = (f"team:{key.team}",) if key.team else ()
+    return tuple(dict.fromkeys((*team, *key.tags, *query.dials.tags)))
+
+
+def _why_outside(decision: Decision | None, attempts: tuple[Attempt, ...]) -> OutReason | None:
+    """Why a request that asked for a promise stands outside; None: inside. A call that failed changed the course."""
+    if decision is None or decision.certificate_id is None:
+        return OutReason.too_strict
+    reason = decision.out_reason
+    if reason is None and any(a.outcome.status not in (Status.ok, Status.cancelled) for a in attempts):
+        reason = OutReason.fallback
+    return reason
 
 
 def _status(reason: Reason, error: RequestError | None) -> int:
@@ -107,17 +144,26 @@ def failure(decision: Decision, attempts: tuple[Attempt, ...]) -> RequestError:
     tried = ", ".join(dict.fromkeys(a.outcome.model for a in attempts))
     if last.status is Status.refused:
         return BadRequest(_upstream_message(last), code="refused_by_model", status=last.http_status or 400)
-    if last.status is Status.rate_limited:
-        return Overloaded(
-            f"every model that may answer is rate-limited (tried: {tried})",
-            code="rate_limited",
-            status=429,
-            retry_after_s=last.retry_after_s or 1.0,
-        )
+    if (later := _later(last, tried)) is not None:
+        return later
     status, code, words = FAILURES.get(last.status, (502, "upstream_failed", f"no model answered: {last.error}"))
     if last.ok:
         words += f": {decision.note}"
     return UpstreamFailed(f"{words} (tried: {tried})", code=code, status=status)
+
+
+def _later(last: Outcome, tried: str) -> RequestError | None:
+    """The error for what may well work a little later; None where that is not what went wrong."""
+    wait = last.retry_after_s
+    if last.status is Status.over_budget:
+        return LimitReached(last.error, code="insufficient_quota", retry_after_s=wait)
+    if last.status is Status.rate_limited:
+        words = f"every model that may answer is rate-limited (tried: {tried})"
+        return Overloaded(words, code="rate_limited", status=429, retry_after_s=wait or 1.0)
+    if last.status is Status.overloaded or (last.status is Status.unavailable and wait is not None):
+        words = f"every model that may answer is busy or out of order (tried: {tried})"
+        return Overloaded(words, code="overloaded", retry_after_s=wait or 1.0)
+    return None
 
 
 FAILURES: dict[Status, tuple[int, str, str]] = {

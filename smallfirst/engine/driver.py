@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 from typing import Any, Protocol
 
 from smallfirst.core import Attempt, Decision, Outcome
 from smallfirst.engine.replicas import Begun
 from smallfirst.errors import PolicyError, PolicyStalled
+from smallfirst.models.sender import AnswerStream
 from smallfirst.policy.protocol import Cancel, Command, Done, Event, Gone, Plan, Progress, Release, Start, Wake, Woke
 
 
@@ -33,7 +34,7 @@ class Listener(Protocol):
 
     async def opened(self, start: Start) -> None: ...
 
-    async def relay(self, block: bytes) -> None: ...
+    def relay(self, block: bytes) -> Coroutine[Any, Any, None]: ...
 
 
 class Flight:
@@ -161,7 +162,7 @@ class Flight:
                     self._post(Progress(start.id, stream.tokens), told)
                     await told  # the policy may release it now, before the next byte is read
                 if self.released == start.id:
-                    await self._relay(start, held, begun.rest)
+                    await self._relay(start, held, stream)
                     break
                 block = await anext(begun.rest, None)
                 if block is None:
@@ -174,8 +175,8 @@ class Flight:
         self.tails[start.id] = stream.tail
         return outcome
 
-    async def _relay(self, start: Start, held: list[bytes], rest: AsyncIterator[bytes]) -> None:
-        """Pass on what was held, then each block as it comes: this loop is all that an event costs here."""
+    async def _relay(self, start: Start, held: list[bytes], stream: AnswerStream) -> None:
+        """Pass on what was held, then each block as it comes."""
         listener = self._listener
         if listener is None:
             raise PolicyError("an answer was released and nobody listens")
@@ -183,8 +184,7 @@ class Flight:
         if held:
             await listener.relay(b"".join(held))
             held.clear()
-        async for block in rest:
-            await listener.relay(block)
+        await stream.pour(listener.relay)
 
     def _settle(self, id: int, task: asyncio.Task[Outcome]) -> None:
         """Book a call that has ended, in whatever way, exactly once."""

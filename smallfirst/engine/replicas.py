@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from functools import partial
+from collections.abc import AsyncIterator, Mapping
 
 import msgspec
 
 from smallfirst.core import Model, Outcome, Permit, Query, Replica, Status, Usage
+from smallfirst.engine.gates import Balancer, Blocked, Gate
 from smallfirst.models.sender import AnswerStream, Call, Sender
 from smallfirst.policy.protocol import Start
 
@@ -25,134 +25,184 @@ LONGEST_WAIT_S = 1.0
 """An upstream that asks for more patience than this is left to the policy, which has other models."""
 
 
-class Balancer:
-    """Spreads a model's calls over its replicas: weighted, the least busy first."""
+class Tried(msgspec.Struct):
+    """What one call has come to so far."""
 
-    def __init__(self) -> None:
-        self.busy: dict[tuple[str, str], int] = {}
+    replica: Replica | None = None  # the last one that was sent to; None: nothing has left yet
+    tries: int = 0  # replicas that were looked at, sent to or not
+    lost: int = 0  # nano-dollars, of tries that brought no answer
 
-    def order(self, model: Model, permit: Permit) -> list[Replica]:
-        """The replicas that `permit` covers, in the order in which to try them."""
-        if len(model.replicas) == 1:
-            only = model.replicas[0]
-            return [only] if (model.name, only.provider) in permit.replicas else []
-        allowed = [r for r in model.replicas if (model.name, r.provider) in permit.replicas]
-        allowed.sort(key=lambda r: (self.busy.get((model.name, r.provider), 0) / r.weight, -r.weight * random.random()))
-        return allowed
-
-    def enter(self, model: Model, replica: Replica) -> None:
-        at = (model.name, replica.provider)
-        self.busy[at] = self.busy.get(at, 0) + 1
-
-    def leave(self, model: Model, replica: Replica) -> None:
-        self.busy[model.name, replica.provider] -= 1
+    def sum(self, outcome: Outcome) -> Outcome:
+        """The last try's outcome, with what the tries before it cost."""
+        if self.tries == 1:
+            return outcome
+        return msgspec.structs.replace(outcome, tries=self.tries, cost=outcome.cost + self.lost)
 
 
 class Begun:
     """A stream that has begun: its first block, the rest to iterate, and what to do when it is over."""
 
     def __init__(
-        self,
-        stream: AnswerStream,
-        rest: AsyncIterator[bytes],
-        first: bytes | None,
-        tries: int,
-        leave: Callable[[], None],
+        self, stream: AnswerStream, rest: AsyncIterator[bytes], first: bytes | None, tried: Tried, gate: Gate
     ) -> None:
-        self.stream, self.rest, self.first, self.tries = stream, rest, first, tries
-        self._leave = leave
+        self.stream, self.rest, self.first = stream, rest, first
+        self._tried, self._gate = tried, gate
 
     async def close(self) -> Outcome:
         """End it, wherever it is, and say how it ended."""
         await self.stream.aclose()
+        outcome = self.stream.outcome
         if self.first is not None:
-            self._leave()
             self.first = None
-        return _with_tries(self.stream.outcome, self.tries)
+            self._gate.leave(outcome.status, outcome.retry_after_s)
+        return self._tried.sum(outcome)
 
 
 class Caller:
     """Makes the calls that a policy asks for, for one query: the driver's performer."""
 
     def __init__(
-        self, sender: Sender, balancer: Balancer, models: Mapping[str, Model], query: Query, permit: Permit
+        self,
+        sender: Sender,
+        balancer: Balancer,
+        models: Mapping[str, Model],
+        query: Query,
+        permit: Permit,
+        deadline_us: int | None = None,
     ) -> None:
+        """`deadline_us`: when (time.monotonic_ns() / 1000) the caller has waited long enough."""
         self._sender, self._balancer, self._models = sender, balancer, models
-        self._query, self._permit = query, permit
+        self._query, self._permit, self._deadline_us = query, permit, deadline_us
+        self._tried: dict[int, Tried] = {}
 
     async def ask(self, start: Start) -> Outcome:
         """Try each permitted replica until one answers. Never raises for an upstream's fault."""
         model = self._models[start.model]
-        replicas = self._balancer.order(model, self._permit)
-        tries = 0
+        gates = self._balancer.order(model, self._permit)
+        tried = self._tried.setdefault(start.id, Tried())
         while True:
-            replica = replicas[tries % len(replicas)]
-            tries += 1
-            self._balancer.enter(model, replica)
+            gate = gates[tried.tries % len(gates)]
+            tried.tries += 1
+            if not gate.guarded:
+                gate.busy += 1
+            elif (blocked := await gate.enter(self._patience_s(model))) is not None:
+                if tried.tries < len(gates):
+                    continue
+                return self._not_sent(model, gate, blocked, tried)
+            tried.replica = gate.replica
+            outcome: Outcome | None = None
             try:
-                outcome = await self._sender.ask(self._call(model, replica, start), self._permit)
+                outcome = await self._sender.ask(self._call(model, gate.replica, start), self._permit)
             finally:
-                self._balancer.leave(model, replica)
-            if not await _again(outcome, tries, len(replicas)):
-                return outcome if tries == 1 else _with_tries(outcome, tries)
+                if outcome is None:
+                    gate.leave(None)
+                else:
+                    gate.leave(outcome.status, outcome.retry_after_s)
+            if outcome.status is Status.ok or not await self._again(outcome, tried.tries, len(gates)):
+                return tried.sum(outcome)
+            tried.lost += outcome.cost
 
     async def stream(self, start: Start) -> Begun | Outcome:
         """A stream whose first event has come, or the outcome that says why there is none."""
         model = self._models[start.model]
-        replicas = self._balancer.order(model, self._permit)
-        tries = 0
+        gates = self._balancer.order(model, self._permit)
+        tried = self._tried.setdefault(start.id, Tried())
         while True:
-            replica = replicas[tries % len(replicas)]
-            tries += 1
-            stream = self._sender.stream(self._call(model, replica, start), self._permit)
-            self._balancer.enter(model, replica)
+            gate = gates[tried.tries % len(gates)]
+            tried.tries += 1
+            if not gate.guarded:
+                gate.busy += 1
+            elif (blocked := await gate.enter(self._patience_s(model))) is not None:
+                if tried.tries < len(gates):
+                    continue
+                return self._not_sent(model, gate, blocked, tried)
+            tried.replica = gate.replica
+            stream = self._sender.stream(self._call(model, gate.replica, start), self._permit)
             first: bytes | None = None
             blocks = aiter(stream)
             try:
                 first = await anext(blocks, None)
-            finally:
-                if first is None:
-                    self._balancer.leave(model, replica)
-                    await stream.aclose()
+            except BaseException:
+                await stream.aclose()
+                gate.leave(None)
+                raise
+            if first is None:
+                await stream.aclose()
+                gate.leave(stream.outcome.status, stream.outcome.retry_after_s)
             if first is not None or stream.outcome.ok:
-                return Begun(stream, blocks, first, tries, partial(self._balancer.leave, model, replica))
-            if not await _again(stream.outcome, tries, len(replicas)):
-                return _with_tries(stream.outcome, tries)
+                return Begun(stream, blocks, first, tried, gate)
+            if not await self._again(stream.outcome, tried.tries, len(gates)):
+                return tried.sum(stream.outcome)
+            tried.lost += stream.outcome.cost
 
     def abandoned(self, start: Start, started_us: int) -> Outcome:
-        """What is booked for a call that was cancelled: its input, and what it may have written is not known."""
+        """What is booked for a call that was cancelled: its input, and what it may have written is not known.
+
+        At the replica that it really went to; one that was never sent is free.
+        """
         model = self._models[start.model]
-        usage = Usage(self._query.needs.input_tokens, 0, 0, estimated=True)
+        tried = self._tried.get(start.id) or Tried()
+        usage = Usage(self._query.needs.input_tokens if tried.replica is not None else 0, 0, 0, estimated=True)
+        at = tried.replica or self._balancer.order(model, self._permit)[0].replica
         return Outcome(
             model=model.name,
             status=Status.cancelled,
             usage=usage,
             started_us=started_us,
             latency_us=time.monotonic_ns() // 1000 - started_us,
-            provider=model.replicas[0].provider,
-            location=model.replicas[0].location,
-            cost=model.price.cost(usage) if model.price else 0,
+            provider=at.provider,
+            location=at.location,
+            tries=max(1, tried.tries),
+            cost=tried.lost + (model.price.cost(usage) if model.price else 0),
         )
 
     def _call(self, model: Model, replica: Replica, start: Start) -> Call:
         wanted = start.signals and model.abilities.logprobs and not self._query.needs.logprobs
         return Call(model, replica, self._query, start.edit, wanted, model.timeout_s)
 
+    def _patience_s(self, model: Model) -> float:
+        """How long a call waits for a place: no longer than an answer may take, nor than the caller waits."""
+        left = self._left_s()
+        return model.timeout_s if left is None else min(left, model.timeout_s)
 
-async def _again(outcome: Outcome, tries: int, replicas: int) -> bool:
-    """Whether to try once more: every replica gets one try, a lone one gets two, a little later."""
-    if outcome.status not in TRY_AGAIN or tries >= max(2, replicas):
-        return False
-    if tries < replicas:
-        return True
-    wait = BACK_OFF_S * (0.5 + random.random())
-    if outcome.retry_after_s is not None:
-        if outcome.retry_after_s > LONGEST_WAIT_S:
+    def _left_s(self) -> float | None:
+        """How long the caller still waits; None: as long as it takes."""
+        if self._deadline_us is None:
+            return None
+        return max(0.0, (self._deadline_us - time.monotonic_ns() // 1000) / 1e6)
+
+    async def _again(self, outcome: Outcome, tries: int, replicas: int) -> bool:
+        """Whether to try once more: every replica gets one try, a lone one some more, each a little later.
+
+        Not where the upstream asks for more patience than the caller has, or than the policy should wait for.
+        """
+        if outcome.status not in TRY_AGAIN or tries >= max(self._balancer.settings.tries, replicas):
             return False
-        wait = max(wait, outcome.retry_after_s)
-    await asyncio.sleep(wait)
-    return True
+        if tries < replicas:
+            return True
+        wait = BACK_OFF_S * 2 ** (tries - replicas) * (0.5 + random.random())
+        if outcome.retry_after_s is not None:
+            if outcome.retry_after_s > LONGEST_WAIT_S:
+                return False
+            wait = max(wait, outcome.retry_after_s)
+        left = self._left_s()
+        if left is not None and wait >= left:
+            return False
+        await asyncio.sleep(wait)
+        return True
 
-
-def _with_tries(outcome: Outcome, tries: int) -> Outcome:
-    return outcome if tries == 1 else msgspec.structs.replace(outcome, tries=tries)
+    def _not_sent(self, model: Model, gate: Gate, blocked: Blocked, tried: Tried) -> Outcome:
+        """The outcome of a call that no replica was open for."""
+        replica = gate.replica
+        now = time.monotonic_ns() // 1000
+        return Outcome(
+            model=model.name,
+            status=blocked.status,
+            started_us=now,
+            provider=replica.provider,
+            location=replica.location,
+            tries=tried.tries,
+            error=f"not sent: {blocked.words}",
+            retry_after_s=blocked.retry_after_s,
+            cost=tried.lost,
+        )

@@ -6,19 +6,39 @@ Knows the order of the hops. Does not know HTTP (gateway), how a model is reache
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 
 import msgspec
 
+from smallfirst.accounts.accounts import Accounts
 from smallfirst.accounts.keys import Key
+from smallfirst.accounts.tab import Tab
 from smallfirst.classify.classifier import Classifier
 from smallfirst.classify.probes import Probe
-from smallfirst.core import DataClass, Decision, Entry, Intent, Outcome, Permit, Query, Score, Tier, Usage
+from smallfirst.core import (
+    DataClass,
+    Decision,
+    Entry,
+    Intent,
+    Outcome,
+    OutReason,
+    Permit,
+    Query,
+    Reason,
+    Score,
+    Tier,
+    Usage,
+)
 from smallfirst.engine.admission import Admission
+from smallfirst.engine.auditing import Audited, Auditor, Promised
 from smallfirst.engine.bookkeeping import Books, failure
+from smallfirst.engine.cache import AnswerCache, Kept
 from smallfirst.engine.driver import Flight, Listener
-from smallfirst.engine.replicas import Balancer, Caller
+from smallfirst.engine.gates import USUAL, Balancer, ResilienceSettings
+from smallfirst.engine.replicas import Caller
+from smallfirst.engine.sessions import Sessions
 from smallfirst.errors import LedgerError, NotFound, Overloaded, RequestError
 from smallfirst.ledger.writer import Ledger
 from smallfirst.models.catalogue import Catalogue
@@ -30,6 +50,12 @@ from smallfirst.verify.judge import make_judge
 USUAL_ANSWER = 512
 """Output tokens that a call is expected to cost where the caller names no max_tokens."""
 
+KEPT_REASONS = frozenset(
+    (Reason.accepted, Reason.agreed, Reason.top_tier, Reason.only_tier, Reason.demonstration, Reason.fixed)
+)
+"""An answer that was served for one of these may be given again; one that was only the best at hand may not."""
+
+_NO_LEDGER = "the ledger can't write, and this gateway serves nothing that it can't record; nothing was sent"
 _NO_INTENT = "the ledger can't commit what data of this class requires before it is sent; nothing was sent"
 
 
@@ -43,6 +69,8 @@ class Answer(msgspec.Struct):
     blocks: bytes = b""  # of a stream that was held and then accepted
     tail: tuple[bytes, ...] = ()  # of a stream: its last events, to which the gateway adds the decision
     released: bool = False
+    limits: tuple[tuple[bytes, bytes], ...] = ()  # x-ratelimit-* headers, where the key has limits
+    uncarried: tuple[str, ...] = ()  # fields of the request that the model that answered did not get to see
 
 
 class Engine:
@@ -62,7 +90,15 @@ class Engine:
         intent_from: DataClass,
         sender: Sender,
         ledger: Ledger,
+        promises: tuple[Promised, ...] = (),
+        auditor: Auditor | None = None,
         config_digest: str = "",
+        accounts: Accounts | None = None,
+        resilience: ResilienceSettings = USUAL,
+        refuse_unrecorded: bool = False,
+        sessions: Sessions | None = None,
+        cache: AnswerCache | None = None,
+        cache_up_to: DataClass = DataClass.internal,
         observers: tuple[Callable[[Entry], None], ...] = (),
     ) -> None:
         self.catalogue, self.admission, self.classifier = catalogue, admission, classifier
@@ -70,9 +106,13 @@ class Engine:
         self.policies = {**{name: Fixed(name, name) for name in catalogue.models}, **policies}
         self.policies["auto"] = policies[default_policy]
         self.default_class, self.intent_from = default_class, intent_from
-        self.sender, self.ledger, self.balancer = sender, ledger, Balancer()
+        self.sender, self.ledger, self.balancer = sender, ledger, Balancer(resilience)
         self.books = Books(catalogue, config_digest)
+        self.accounts, self.refuse_unrecorded = accounts, refuse_unrecorded
+        self.sessions = sessions
+        self.cache, self.cache_up_to = cache, cache_up_to
         self.observers = observers
+        self.promises, self.auditor = promises, auditor
         self.demonstration = frozenset(name for name, model in catalogue.models.items() if model.demonstration)
 
     def exchange(self, query: Query, key: Key | None = None) -> Exchange:
@@ -86,6 +126,17 @@ class Engine:
             return score
         chances = {model: self.prior if p is None else p for model, p in score.p_correct.items()}
         return msgspec.structs.replace(score, p_correct=chances)
+
+    def promised(self, policy: Policy, dial: float) -> Policy:
+        """The cheapest policy whose certificate is in force and promises a loss of at most `dial`, else `policy`.
+
+        A model that was asked for by name stays the one, and so does a policy that promises as much already: a dial
+        can only tighten.
+        """
+        if isinstance(policy, Fixed) or any(one is policy and one.max_quality_loss <= dial for one in self.promises):
+            return policy
+        fitting = [one for one in self.promises if one.max_quality_loss <= dial and one.in_force]
+        return max(fitting, key=lambda one: one.max_quality_loss, default=policy)
 
     def publish(self, entry: Entry) -> None:
         """Give a finished request to the ledger and to whoever counts."""
@@ -107,6 +158,11 @@ class Exchange:
         self.score: Score | None = None
         self.policy = ""
         self.flight: Flight | None = None
+        self.tab: Tab | None = None  # what is taken from the limits of the key, where it has any
+        self._talk: tuple[bytes, bool] | None = None
+        self.kept_tier = False  # the conversation's earlier turns took lower tiers away: outside a certificate
+        self._cache_key: bytes | None = None
+        self._audit: Audited | None = None
         self._began_us = time.monotonic_ns() // 1000
         self._gone = ""
 
@@ -114,11 +170,22 @@ class Exchange:
         """All hops of one request. An error that the caller should see is in the Answer, and in the ledger."""
         engine, query = self.engine, self.query
         try:
+            if engine.refuse_unrecorded and engine.ledger.failing:
+                raise Overloaded(_NO_LEDGER, code="ledger_unavailable", retry_after_s=5.0)
             policy = self._policy()  # 1. who plans: `auto`, a policy, or a model by name
             tiers, permit = engine.admission.admit(query, self.key, self.data_class)  # 2. privacy: who may see it
+            if engine.auditor is not None and engine.auditor.toss(policy.name):
+                self._audit = Audited(query, tiers, permit)  # the coin falls before anyone knows the answer
+            sender = engine.sender if self.key is None or not self.key.metered else await self._pays(self.key)
+            if engine.sessions is not None:
+                tiers = self._continue(engine.sessions, tiers)
             score = self.score = engine.score(query)  # 3. classify: how hard, what kind, who would be right
+            if engine.cache is not None and self._audit is None:  # what the coin chose is answered afresh
+                kept = self._look_up(engine.cache, tiers)
+                if kept is not None:
+                    return self._from_cache(kept)
             await self._commit_intent(tiers, permit)  # 4. ledger: above `internal`, write down first what will leave
-            caller = Caller(engine.sender, engine.balancer, engine.catalogue.models, query, permit)
+            caller = Caller(sender, engine.balancer, engine.catalogue.models, query, permit, self._deadline_us())
             self.flight = Flight(caller, listener)
             if self._gone:
                 self.flight.gone(self._gone)
@@ -128,13 +195,65 @@ class Exchange:
             return self._finish(None, error)
         except LedgerError:
             return self._finish(None, Overloaded(_NO_INTENT, code="ledger_unavailable", retry_after_s=5.0))
+        except (Exception, asyncio.CancelledError):  # a fault of ours, or the gateway stops: what was sent is kept
+            self._finish(None, RequestError("the gateway did not finish this request", code="internal_error"))
+            raise
         return self._finish(decision, None)  # 6. ledger: what was asked, tried, served and saved
+
+    def _deadline_us(self) -> int | None:
+        wanted = self.query.dials.max_latency_us
+        return None if wanted is None else self._began_us + wanted
+
+    def _continue(self, sessions: Sessions, tiers: tuple[Tier, ...]) -> tuple[Tier, ...]:
+        """sessions: a conversation keeps its tier while there is reason to."""
+        self._talk = sessions.find(self.query, self.key.name if self.key else None)
+        if self._talk is None or self.query.asked in self.engine.catalogue.models:
+            return tiers
+        kept = sessions.narrow(self._talk, tiers, self.engine.catalogue.models, self.query)
+        self.kept_tier = len(kept) < len(tiers)
+        return kept
+
+    def _look_up(self, cache: AnswerCache, tiers: tuple[Tier, ...]) -> Kept | None:
+        """cache: an answer to the very same request, by a model that may still answer this one."""
+        if self.query.dials.max_quality_loss is not None or self.data_class > self.engine.cache_up_to:
+            return None
+        key = self._cache_key = cache.key(self.query, self.key.name if self.key else None, self.data_class)
+        kept = None if key is None else cache.find(key)
+        return kept if kept is not None and any(kept.outcome.model in tier.models for tier in tiers) else None
+
+    def _from_cache(self, kept: Kept) -> Answer:
+        """The answer that was kept: no attempt, no cost, and in the ledger who had made it."""
+        answer = self._finish(Decision(None, Reason.cached), None, kept)
+        answer.outcome = kept.outcome
+        return answer
+
+    def _keep(self, key: bytes, outcome: Outcome, entry: Entry) -> None:
+        if self.engine.cache is not None and entry.reason in KEPT_REASONS and outcome.finish == "stop":
+            self.engine.cache.keep(key, outcome, entry.served_tier or "", entry.baseline_cost)
 
     def gone(self, cause: str) -> None:
         """The client has left: cancel the calls; the entry is still written."""
         self._gone = cause
         if self.flight is not None:
             self.flight.gone(cause)
+
+    def not_applied(self, model: str) -> tuple[str, ...]:
+        """Fields of the request that `model` does not get to see: none behind the API that it was written for."""
+        if not self.query.uncarried:
+            return ()
+        replicas = self.engine.catalogue.models[model].replicas
+        native = self.query.api == "messages" and all(replica.wire == "anthropic" for replica in replicas)
+        return () if native else self.query.uncarried
+
+    async def _pays(self, key: Key) -> Sender:
+        """accounts: take the request from the key's limits; a sender that pays for each call from its budgets."""
+        accounts = self.engine.accounts
+        if accounts is None:
+            raise PermissionError("a key with limits, and no accounts to keep them")
+        tab = self.tab = accounts.open(key, self.query)
+        if not tab.enter_now():
+            await tab.enter()
+        return accounts.metered(self.engine.sender, tab)
 
     def _policy(self) -> Policy:
         policy = self.engine.policies.get(self.query.asked)
@@ -144,6 +263,9 @@ class Exchange:
                 code="model_not_found",
                 param="model",
             )
+        dial = self.query.dials.max_quality_loss
+        if dial is not None and self.engine.promises:
+            policy = self.engine.promised(policy, dial)
         self.policy = policy.name
         return policy
 
@@ -167,21 +289,22 @@ class Exchange:
 
     def _expected_cost(self, model: str) -> int:
         price, needs = self.engine.catalogue.models[model].price, self.query.needs
-        return 0 if price is None else price.cost(Usage(needs.input_tokens, needs.output_tokens or USUAL_ANSWER))
+        written = (needs.output_tokens or USUAL_ANSWER) * needs.n
+        return 0 if price is None else price.cost(Usage(needs.input_tokens, written))
 
     async def _commit_intent(self, tiers: tuple[Tier, ...], permit: Permit) -> None:
         if self.data_class < self.engine.intent_from:
             return
         models = tuple(name for tier in tiers for name in tier.models)
-        replicas = (r for name in models for r in self.engine.catalogue.models[name].replicas)
-        locations = tuple(sorted({r.location for r in replicas}))
+        replicas = ((name, r) for name in models for r in self.engine.catalogue.models[name].replicas)
+        locations = tuple(sorted({r.location for name, r in replicas if (name, r.provider) in permit.replicas}))
         now = time.time_ns() // 1000
         await self.engine.ledger.intent(Intent(self.query.id, now, self.data_class, models, locations, permit.rule))
 
-    def _finish(self, decision: Decision | None, error: RequestError | None) -> Answer:
+    def _finish(self, decision: Decision | None, error: RequestError | None, kept: Kept | None = None) -> Answer:
         flight, served = self.flight, None
         attempts = tuple(flight.attempts) if flight else ()
-        if decision is not None:
+        if decision is not None and kept is None:
             served = next((a for a in attempts if a.n == decision.served), None)
             if served is None or (not served.outcome.ok and not served.released):
                 error = failure(decision, attempts)
@@ -190,8 +313,25 @@ class Exchange:
             decision=decision, served=served, attempts=attempts, error=error,
             latency_us=time.monotonic_ns() // 1000 - self._began_us, waiting_us=flight.waiting_us if flight else 0,
         )  # fmt: skip
+        if kept is not None:
+            promised = any(one.name == self.policy for one in self.engine.promises)
+            entry = msgspec.structs.replace(
+                entry, served_model=kept.outcome.model, served_tier=kept.tier, baseline_cost=kept.baseline_cost,
+                out_reason=OutReason.cache if promised else None,
+            )  # fmt: skip
+        elif self._cache_key is not None and served is not None and error is None:
+            self._keep(self._cache_key, served.outcome, entry)
+        if self._talk is not None and self.engine.sessions is not None and served is not None:
+            self.engine.sessions.note(self._talk, entry, served.outcome.usage.input_tokens)
         self.engine.publish(entry)
+        if self._audit is not None and self.engine.auditor is not None:
+            self.engine.auditor.take(self._audit, entry, served.outcome if served else None, attempts)
         answer = Answer(entry, served.outcome if served else None, error, decision)
+        if answer.outcome is not None:
+            answer.uncarried = self.not_applied(answer.outcome.model)
+        if self.tab is not None:
+            self.tab.close(attempts)
+            answer.limits = tuple(self.tab.headers())
         if flight and served:
             answer.released = served.released
             answer.blocks = b"".join(flight.held.get(served.n, ()))

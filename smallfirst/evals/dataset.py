@@ -40,6 +40,7 @@ class Request(msgspec.Struct, frozen=True):
     fit_share: float = 0.4
     seed: int = 0
     complete_only: bool = False
+    benchmarks: tuple[str, ...] = ()  # only these; empty: all
     laws: Laws | None = None  # None: the times in the file
 
 
@@ -73,8 +74,12 @@ def load(request: Request) -> Dataset:
     priced = [_priced(table, players, request) for table in tables]
     fit, report_part = _parts(priced, request)
     players = with_baseline(players, fit)
+    for part in (fit, report_part):
+        if not part.costs[:, part.table.column(players.baseline)].any():
+            named = players.baseline
+            raise DataError(f"the baseline {named!r} costs nothing; give its price, like --price {named}=2.5/10")
     return Dataset(
-        name=request.file.stem if request.file.stem != "outcomes" else request.file.parent.name,
+        name=_name(request),
         players=players,
         fit=fit,
         report=report_part,
@@ -94,6 +99,11 @@ def digest(tables: Sequence[ScoreTable]) -> str:
     return seen.hexdigest()[:16]
 
 
+def _name(request: Request) -> str:
+    name = request.file.stem if request.file.stem != "outcomes" else request.file.parent.name
+    return f"{name}: {', '.join(request.benchmarks)}" if request.benchmarks else name
+
+
 def _wanted(request: Request) -> frozenset[str] | None:
     """Recorded models to read; None: all that are there."""
     if request.players.roles:
@@ -106,8 +116,15 @@ def _read(path: Path, request: Request, wanted: frozenset[str] | None) -> list[S
     if not rows:
         only = f" of {', '.join(sorted(wanted))}" if wanted else ""
         raise DataError(f"{path.name}: no outcomes{only} in it; docs/evaluation.md shows what a row looks like")
-    if wanted and (missing := sorted(wanted - {row.model for row in rows})):
-        raise DataError(f"{path.name}: no outcomes of {missing[0]!r}; name models that are in the file")
+    present = {row.model for row in rows}
+    roles = request.players.roles or {name: name for name in request.models}
+    if absent := [name for name, role in roles.items() if not present & set(role.split("|"))]:
+        names = " or ".join(roles[absent[0]].split("|"))
+        raise DataError(f"{path.name}: no outcomes of {absent[0]!r} (as {names}); name models that are in the file")
+    if missing := sorted(set(request.benchmarks) - {row.benchmark for row in rows}):
+        there = ", ".join(sorted({row.benchmark for row in rows if row.benchmark})) or "none named"
+        raise DataError(f"{path.name}: no benchmark {missing[0]!r}; there are: {there}")
+    rows = [row for row in rows if not request.benchmarks or row.benchmark in request.benchmarks]
     return play_roles(rows, request.players.roles) if request.players.roles else rows
 
 

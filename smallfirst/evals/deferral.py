@@ -97,8 +97,8 @@ def _resampled(need: Floats, weak: Floats, strong: Floats, resamples: Resamples,
 
 def _sum_up(x: Floats, above: Floats) -> Floats:
     """(draws, 3) from shares and gains over the weak model, (draws, k + 1) each; the last gain is the whole gap."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        reached = above / above[:, -1:]
+    gap = above[:, -1:]
+    reached = np.divide(above, gap, out=np.full_like(above, np.nan), where=gap != 0)  # no gap: no share of it
     areas = np.trapezoid(reached, x, axis=1)
     return np.column_stack([areas, *(_first_reach(x, reached, goal) for goal in (0.5, 0.8))])
 

@@ -168,4 +168,7 @@ def result(routed: Point, others: Sequence[Point]) -> RenderableType:
         table.add_row(
             point.name, f"{point.quality:.1%}", interval, f"{point.cost:.1%}", f"{1 - point.cost:.1%}", style=style
         )
-    return Padding(table, (0, 1))
+    doubt = Text(
+        "Here always mid would do: it answers from gold. Real mid models are wrong at times: docs/benchmarks.md."
+    )
+    return Padding(Group(table, doubt), (0, 1))

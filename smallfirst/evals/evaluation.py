@@ -15,28 +15,19 @@ import numpy as np
 from smallfirst import __version__
 from smallfirst.core import NANO
 from smallfirst.evals.agreement_rule import Rule, agreement_rule, make_rule
-from smallfirst.evals.baselines import Priced, Served, always, best_single, choose, oracle, random_mix
+from smallfirst.evals.baselines import Priced, Served, always
 from smallfirst.evals.curves import Anchors, Curve, anchors, measure_curve, sweep
 from smallfirst.evals.dataset import Dataset
-from smallfirst.evals.deferral import Deferral, measure, measure_points, pgr_of
+from smallfirst.evals.deferral import Deferral, measure, measure_points
 from smallfirst.evals.estimates import Estimate, measure_estimate
-from smallfirst.evals.evaluation_report import Beside, Kind, ModelLine, Part, Report, WayLine
+from smallfirst.evals.evaluation_report import ModelLine, Part, Report, WayLine
 from smallfirst.evals.latency import waits
-from smallfirst.evals.metrics import cost_save
-from smallfirst.evals.query_routers import (
-    TRADES,
-    Predicted,
-    at_budget,
-    by_clusters,
-    by_neighbours,
-    by_regression,
-    picks,
-    read_words,
-)
+from smallfirst.evals.query_routers import Predicted, by_clusters, by_neighbours, by_regression, read_words
 from smallfirst.evals.recorded_policies import Run
 from smallfirst.evals.resamples import DRAWS, Resamples
 from smallfirst.evals.slices import measure_slices
 from smallfirst.evals.statistics import Floats
+from smallfirst.evals.ways import Shown, Ways
 
 STEPS = ("words", "kNN", "k-means table", "query-only", "agreement rule", "figures", "slices")
 """What `step` is called with, in order: for a progress bar."""
@@ -46,7 +37,7 @@ class Wanted(msgspec.Struct, frozen=True):
     """What to evaluate beside the baselines, and how."""
 
     runs: Sequence[Run] = ()
-    ways: Sequence[Served] = ()  # anything else that was run, shown as policies
+    ways: Sequence[Shown] = ()  # anything else that was run, shown as policies
     curves: Sequence[Curve] = ()
     estimates: Sequence[Estimate] = ()
     rule: Rule | None = None  # None: chosen on the fit part
@@ -90,6 +81,8 @@ class _Evaluation:
         agreed = None if rule is None else agreement_rule(self.data, rule)
         step("figures")
         curves = [*(sweep(one, self.fit, self.out, self.at.baseline) for one in self.predicted), *self.wanted.curves]
+        if rule is not None and agreed is None:
+            self.notes.append("no agreement rule: the outcomes hold no answers")
         ways = self._ways(agreed, rule)
         table = self.out.table
         estimates = [measure_estimate(one, table.categories, self.resamples) for one in self._estimates()]
@@ -120,88 +113,19 @@ class _Evaluation:
         lines = measure_slices(self.out, self.top, shown, self.resamples, self.wanted.target_loss)
         return msgspec.structs.replace(report, slices=tuple(lines))
 
-    # -- ways -------------------------------------------------------------------------------------------------------
-
     def _ways(self, agreed: Served | None, rule: Rule | None) -> list[tuple[WayLine, Served]]:
-        """Every way with its line: policies, the rule, query routers at the target, single models, the oracle."""
-        found: list[tuple[WayLine, Served]] = []
-        for run in self.wanted.runs:
-            found.append((self._line(run.served, "policy", dict(run.reasons), beside=True), run.served))
-        found += [(self._line(served, "policy", beside=True), served) for served in self.wanted.ways]
-        if agreed is not None:
-            found.append((self._line(agreed, "rule", beside=True, note=str(rule)), agreed))
-        elif rule is not None:
-            self.notes.append("no agreement rule: the outcomes hold no answers")
-        for predicted in self.predicted:
-            served = self._tuned(predicted)
-            note = f"cheapest setting within {self.wanted.target_loss:.1%} loss on the fit part; not certified"
-            found.append((self._line(served, "router", beside=False, note=note), served))
-        budget = float(found[0][1].costs.mean()) if found else float(self.top.costs.mean()) / 2
-        mix = random_mix(self.fit, self.out, budget)
-        found.append((self._line(mix, "router", note=f"as dear as {found[0][1].name}"), mix))
-        best = best_single(self.fit, self.out)
-        for name in self.out.models:
-            roles = [("baseline", self.at.baseline), ("best single", self.at.best), ("cheapest", self.at.cheapest)]
-            note = ", ".join(word for word, column in roles if self.out.models[column] == name)
-            single = always(self.out, name, name)
-            found.append((self._line(single, "single", note=note), single))
-        assert best.shares  # noqa: S101 - the best single model is one of them
-        ideal = oracle(self.out)
-        found.append((self._line(ideal, "oracle", note="knows the scores; nobody can route so"), ideal))
-        return found
-
-    def _line(
-        self, served: Served, kind: Kind, reasons: dict[str, int] | None = None, *, beside: bool = False, note: str = ""
-    ) -> WayLine:
-        weak, strong = (self.out.scores[:, self.out.table.column(name)] for name in (self.weak, self.top_name))
-        best = always(self.out, self.out.models[self.at.best])
-        quality, latency = float(served.scores.mean()), served.latency.summary() if served.latency else None
-        base = self.top.latency.summary() if self.top.latency else None
-        tiers = {tier.name: 0.0 for tier in self.data.players.tiers}
-        for model, share in served.shares.items():
-            tier = self.data.tier_of(model)
-            tiers[tier] = tiers.get(tier, 0.0) + share
-        return WayLine(
-            name=served.name,
-            kind=kind,
-            cost=self.resamples.ratio(served.costs, self.top.costs),
-            quality=quality,
-            relative=self.resamples.ratio(served.scores, self.top.scores),
-            recovered=pgr_of(quality, weak, strong),
-            cost_save=cost_save([served.costs.mean()], [quality], float(best.costs.mean()), float(best.scores.mean())),
-            tiers=tiers,
-            calls=served.calls,
-            sequential=served.sequential,
-            latency=latency,
-            latency_ratio=latency.mean_us / base.mean_us if latency and base and base.mean_us else None,
-            beside=tuple(self._beside(served)) if beside else (),
-            reasons=reasons or {},
-            note=note,
+        wanted = self.wanted
+        made = Ways(
+            self.data,
+            self.at,
+            self.weak,
+            self.predicted,
+            self.resamples,
+            runs=wanted.runs,
+            others=wanted.ways,
+            target_loss=wanted.target_loss,
         )
-
-    def _beside(self, served: Served) -> Sequence[Beside]:
-        """Random and each query router at the same mean cost."""
-        budget = float(served.costs.mean())
-        others = [random_mix(self.fit, self.out, budget)]
-        others += [at_budget(predicted, self.fit, self.out, budget) for predicted in self.predicted]
-        return [
-            Beside(other.name, float(other.scores.mean()), self.resamples.mean(served.scores - other.scores))
-            for other in others
-        ]
-
-    def _tuned(self, predicted: Predicted) -> Served:
-        """The cheapest trade whose relative quality on the fit part is at least 1 - target loss."""
-        fit, rows = self.fit, predicted.rows
-        goal = (1 - self.wanted.target_loss) * fit.scores[rows, self.at.baseline].mean()
-        best: tuple[float, float] | None = None
-        for trade in TRADES:
-            inside = picks(predicted, fit, trade)[0]
-            cost, quality = fit.costs[rows, inside].mean(), fit.scores[rows, inside].mean()
-            if quality >= goal and (best is None or cost < best[0]):
-                best = (float(cost), trade)
-        if best is None:
-            return msgspec.structs.replace(self.top, name=predicted.name)
-        return choose(self.out, picks(predicted, fit, best[1])[1], predicted.name)
+        return made.lines(agreed, rule)
 
     # -- curves and estimates ---------------------------------------------------------------------------------------
 
@@ -231,10 +155,6 @@ class _Evaluation:
         return [*before, *after, *self.wanted.estimates]
 
     # -- models -----------------------------------------------------------------------------------------------------
-
-    @property
-    def top_name(self) -> str:
-        return self.data.players.baseline
 
     def _weakest(self) -> str:
         """The best model of the lowest tier on the fit part; the baseline never plays both sides."""

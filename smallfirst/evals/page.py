@@ -93,7 +93,7 @@ def _figures(report: Report) -> str:
     pair = f"from {report.weak} to {report.baseline}"
     drawn = (
         ("Quality and cost", "Up and to the left is better. Lines are hulls: what a coin between settings reaches."),
-        ("Deferral", f"Quality as more queries go {pair}. Higher and earlier is better."),
+        ("Deferral", f"Quality as more queries go {pair}. Higher and earlier is better.{_more_models(report)}"),
         ("Calibration", "On the diagonal, what is said comes true. The size of a mark is its share of the rows."),
         ("Who served", "Share of queries for which each tier's answer was served."),
         ("Latency", "Time to the whole answer, by the stated laws."),
@@ -112,6 +112,14 @@ def _figures(report: Report) -> str:
         if picture
     ]
     return f'<h2>Plots</h2><div class="figures">{"".join(figures)}</div>'
+
+
+def _more_models(report: Report) -> str:
+    """What has to be said where a curve has more than the two models."""
+    ours = {"kNN", "k-means table", "query-only", "random", "oracle"}
+    others = [one.name for one in report.deferrals if one.name not in ours]
+    words = f" {', '.join(others)} asks other models too, and may pass the dotted line, which has only two."
+    return words if others else ""
 
 
 def _foot() -> str:

@@ -135,6 +135,7 @@ def _traces(policy: Policy, bench: Bench) -> Iterator[Trace]:
             judge=make_judge(query, score),
             expected_cost=expected_cost,
             format=False,
+            query=query,
         )
         yield simulate(policy, facts, answer)
 

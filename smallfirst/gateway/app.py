@@ -5,10 +5,11 @@ Knows paths and methods. Does not know what the handlers do.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
-from smallfirst.errors import NotFound, RequestError
+from smallfirst.errors import NotFound, Overloaded, RequestError
 from smallfirst.gateway.attendant import Receive
 from smallfirst.gateway.chat import Scope, Send, send_error
 
@@ -26,8 +27,11 @@ class Gateway:
         *,
         startup: Callable[[], Awaitable[None]],
         shutdown: Callable[[], Awaitable[None]],
+        admin: Handler | None = None,
     ) -> None:
+        """`admin` serves all that begins with /admin/, and only what comes in on `admin_port`, once that is known."""
         self._routes = dict(routes)
+        self.admin, self.admin_port = admin, 0
         self._paths = {path for _, path in routes}
         self._startup, self._shutdown = startup, shutdown
 
@@ -40,6 +44,8 @@ class Gateway:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         method, path = scope["method"], scope["path"]
         handler = self._routes.get((method, path)) or self._routes.get(("GET", path) if method == "HEAD" else ("", ""))
+        if handler is None and self.admin is not None and path.startswith("/admin/"):
+            handler = self.admin if (scope.get("server") or ("", None))[1] == self.admin_port else None
         if handler is None:
             await send_error(send, self._no_route(method, path), self._allow(path))
             return
@@ -47,9 +53,11 @@ class Gateway:
             await handler(scope, receive, send)
         except RequestError as error:
             await send_error(send, error, [])
+        except asyncio.CancelledError:  # the server stops, and has waited for this request as long as it may
+            await _last_words(send, _stopping())
         except Exception:  # the one place where an unforeseen error must not take the server down
             log.exception("an unforeseen error while serving %s %s", method, path)
-            await _last_words(send)
+            await _last_words(send, RequestError(_UNFORESEEN, code="internal_error"))
 
     def _no_route(self, method: str, path: str) -> NotFound:
         if path in self._paths:
@@ -77,8 +85,14 @@ class Gateway:
                 return
 
 
-async def _last_words(send: Send) -> None:
-    error = RequestError("an unforeseen error in the gateway; its log says more", code="internal_error")
+_UNFORESEEN = "an unforeseen error in the gateway; its log says more"
+
+
+def _stopping() -> RequestError:
+    return Overloaded("the gateway is stopping; ask again", code="stopping", status=503, retry_after_s=1.0)
+
+
+async def _last_words(send: Send, error: RequestError) -> None:
     try:
         await send_error(send, error, [])
     except RuntimeError:  # the reply had begun: all that is left is to close the connection

@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import os
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from typing import Any
 
 import msgspec
@@ -17,7 +17,7 @@ import msgspec
 from smallfirst.accounts.keys import Keys
 from smallfirst.core import Query, Reason
 from smallfirst.engine.request import Answer, Engine, Exchange
-from smallfirst.errors import RequestError, TooLarge
+from smallfirst.errors import Overloaded, RequestError, TooLarge
 from smallfirst.gateway import respond, streaming
 from smallfirst.gateway.attendant import Attendant, Guest, Receive
 from smallfirst.gateway.parse import parse_chat
@@ -26,7 +26,7 @@ from smallfirst.policy.protocol import Start
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
-Send = Callable[[Message], Awaitable[None]]
+Send = Callable[[Message], Coroutine[Any, Any, None]]
 
 _process = os.urandom(4).hex()
 _serial = itertools.count()
@@ -35,6 +35,9 @@ _serial = itertools.count()
 def new_request_id() -> str:
     """Sortable by time, unique over processes."""
     return f"sf-{time.time_ns() // 1000:014x}{_process}{next(_serial) & 0xFFFFFF:06x}"
+
+
+_CROWDED = "this gateway has as many requests as it may (server.max_inflight); try again in a moment"
 
 
 class ClientGone(Exception):
@@ -68,11 +71,17 @@ def _too_large(settings: ServerSettings) -> TooLarge:
 class ChatHandler:
     """Serves chat completions from an engine."""
 
-    def __init__(self, engine: Engine, keys: Keys, settings: ServerSettings) -> None:
-        self._engine, self._keys, self._settings = engine, keys, settings
+    def __init__(
+        self, engine: Engine, keys: Keys, settings: ServerSettings, loaded: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """`loaded` is awaited before the first request is served: where nobody can answer until a model has loaded."""
+        self._engine, self._keys, self._settings, self._loaded = engine, keys, settings, loaded
         self._attendant = Attendant(settings.body_timeout_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if len(self._attendant.guests) >= self._settings.max_inflight:
+            await self.refuse(send, Overloaded(_CROWDED, code="overloaded", retry_after_s=1.0), [])
+            return
         guest = self._attendant.welcome(receive)
         try:
             await self._serve(dict(scope["headers"]), receive, send, guest)
@@ -90,16 +99,19 @@ class ChatHandler:
             key = self._keys.check(_text(headers.get(b"authorization")), _text(headers.get(b"x-api-key")))
             self._check_length(headers)
             body = await read_body(receive, self._settings)
-            query = parse_chat(body, headers, request_id, max_messages=self._settings.max_messages)
+            query = self.parse(body, headers, request_id)
         except RequestError as error:
-            await send_error(send, error, [(b"x-smallfirst-request-id", request_id.encode())])
+            await self.refuse(send, error, [(b"x-smallfirst-request-id", request_id.encode())])
             return
         if key is not None:
             query = msgspec.structs.replace(query, key_id=key.name)
         exchange = self._engine.exchange(query, key)
         guest.ask(exchange)
+        if self._loaded is not None:
+            await self._loaded()
+            self._loaded = None
         if query.stream:
-            await StreamReply(exchange, query, send, self._settings.keep_alive_s).run()
+            await self.stream_reply(exchange, query, send).run()
         else:
             await self._reply(exchange, send, debug=headers.get(b"x-smallfirst-debug") == b"true")
 
@@ -115,38 +127,65 @@ class ChatHandler:
         if debug:
             headers += respond.debug(answer)
         if answer.error is not None or answer.outcome is None:
-            await send_error(send, answer.error or RequestError("no answer", code="internal_error"), headers)
+            await self.refuse(send, answer.error or RequestError("no answer", code="internal_error"), headers)
             return
-        await send_whole(send, 200, [respond.JSON, *headers], answer.outcome.body)
+        await send_whole(send, 200, [respond.JSON, *headers], self.whole(exchange.query, answer))
+
+    # What another API on the same engine does in its own way (messages.py, responses.py).
+
+    def parse(self, body: bytes, headers: Mapping[bytes, bytes], request_id: str) -> Query:
+        """Raises BadRequest naming the field."""
+        return parse_chat(body, headers, request_id, max_messages=self._settings.max_messages)
+
+    def whole(self, query: Query, answer: Answer) -> bytes:  # noqa: ARG002 - the others need the query
+        """The body of an answer that has come."""
+        assert answer.outcome is not None  # noqa: S101 - the caller has looked
+        return answer.outcome.body
+
+    async def refuse(self, send: Send, error: RequestError, headers: respond.Headers) -> None:
+        await send_error(send, error, headers)
+
+    def stream_reply(self, exchange: Exchange, query: Query, send: Send) -> StreamReply:
+        return StreamReply(exchange, query, send, self._settings.keep_alive_s)
 
 
 class StreamReply:
     """One streamed reply: holds while an answer may still be rejected, relays once it is released."""
 
+    keep_alive = streaming.KEEP_ALIVE
+
     def __init__(self, exchange: Exchange, query: Query, send: Send, keep_alive_s: float) -> None:
         self._exchange, self._query, self._send, self._keep_alive_s = exchange, query, send, keep_alive_s
         self._begun = False
+        self._comment: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        keep_alive = asyncio.get_running_loop().create_task(self._keep_alive())
+        self._keep_alive(asyncio.get_running_loop())
         try:
             answer = await self._exchange.run(self)
         finally:
-            keep_alive.cancel()
+            self._timer.cancel()
+            if self._comment is not None:
+                self._comment.cancel()
         if answer.error is not None and not self._begun:
-            await send_error(self._send, answer.error, respond.decided(answer))
+            await self.refuse(answer.error, respond.decided(answer))
             return
         if not self._begun:
             await self._begin(respond.decided(answer))
-        await self._write(self._rest(answer), last=True)
+        await self._write(self.rest(answer), last=True)
 
-    def _rest(self, answer: Answer) -> bytes:
+    async def refuse(self, error: RequestError, headers: respond.Headers) -> None:
+        """It failed before anything was sent: an ordinary error."""
+        await send_error(self._send, error, headers)
+
+    def rest(self, answer: Answer) -> bytes:
+        """All that is still to be sent of a stream that has ended, in whatever way."""
         if answer.error is not None:
             return streaming.error_event(answer.error)
         outcome = answer.outcome
         assert outcome is not None  # noqa: S101 - without an error there is an outcome
         if not outcome.ok:
-            return streaming.error_event(_broken_off(outcome.error))
+            return streaming.error_event(broken_off(outcome.error))
         if outcome.body:
             return streaming.from_whole(self._query, answer)
         return answer.blocks + streaming.last_events(self._query, answer)
@@ -160,19 +199,30 @@ class StreamReply:
             headers = respond.head(self._query.id, exchange.score, tier, start.model, attempts)
             if start.model in exchange.engine.demonstration and self._query.asked != start.model:
                 headers.append((b"x-smallfirst-reason", Reason.demonstration.encode()))
+            if left_out := exchange.not_applied(start.model):
+                headers.append(respond.not_applied(left_out))
+            if exchange.tab is not None:
+                headers += exchange.tab.headers()
             await self._begin(headers)
 
-    async def relay(self, block: bytes) -> None:
-        """Once an event: it sends by itself and saves a call."""
-        await self._send({"type": "http.response.body", "body": block, "more_body": True})
+    def relay(self, block: bytes) -> Coroutine[Any, Any, None]:
+        """Once an event: no coroutine of its own around the server's."""
+        return self._send({"type": "http.response.body", "body": block, "more_body": True})
 
-    async def _keep_alive(self) -> None:
+    def _keep_alive(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to wait for the next comment: a timer, because most streams are over before the first is due."""
+        self._timer = loop.call_later(self._keep_alive_s, self._still_here, loop)
+
+    def _still_here(self, loop: asyncio.AbstractEventLoop) -> None:
         """A comment now and then while an answer is held, so that proxies between do not give up."""
-        while True:
-            await asyncio.sleep(self._keep_alive_s)
-            if not self._begun:
-                await self._begin([(b"x-smallfirst-request-id", self._query.id.encode())])
-            await self._write(streaming.KEEP_ALIVE)
+        if self._comment is None or self._comment.done():
+            self._comment = loop.create_task(self._say_so())
+        self._keep_alive(loop)
+
+    async def _say_so(self) -> None:
+        if not self._begun:
+            await self._begin([(b"x-smallfirst-request-id", self._query.id.encode())])
+        await self._write(self.keep_alive)
 
     async def _begin(self, headers: respond.Headers) -> None:
         self._begun = True
@@ -183,7 +233,7 @@ class StreamReply:
         await self._send({"type": "http.response.body", "body": block, "more_body": not last})
 
 
-def _broken_off(why: str) -> RequestError:
+def broken_off(why: str) -> RequestError:
     return RequestError(f"the stream broke off: {why}", code="stream_broken")
 
 

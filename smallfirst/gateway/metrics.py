@@ -11,10 +11,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from smallfirst.core import NANO, Entry
+from smallfirst.monitor.audit import Audits
+from smallfirst.monitor.guard import Guarded, watched_slices
 
 LATENCY_US = (
     10_000,
@@ -55,7 +57,7 @@ class Spread:
 class Metrics(Collector):
     """One per gateway, so that several can live in one process. `observe` is for one thread, the event loop's."""
 
-    def __init__(self) -> None:
+    def __init__(self, promises: tuple[Guarded, ...] = (), audits: Audits | None = None) -> None:
         self.registry = CollectorRegistry()
         self._requests: Counter[tuple[str, str, str]] = Counter()
         self._attempts: Counter[tuple[str, str]] = Counter()
@@ -65,6 +67,8 @@ class Metrics(Collector):
         self._cost = self._baseline = 0
         self._latency: dict[str, Spread] = {}
         self._overhead = Spread(OVERHEAD_US)
+        self._guards, self._audits = promises, audits
+        self._standing: Counter[tuple[str, str]] = Counter()
         self.registry.register(self)
 
     def observe(self, entry: Entry) -> None:
@@ -78,6 +82,8 @@ class Metrics(Collector):
             self._output[outcome.model] += outcome.usage.output_tokens
         for why in entry.deferrals:
             self._deferrals[why] += 1
+        if entry.certificate_id is not None:
+            self._standing[entry.policy, entry.out_reason or "inside"] += 1
         self._cost += entry.cost
         self._baseline += entry.baseline_cost or 0
         latency = self._latency.get(tier)
@@ -95,6 +101,7 @@ class Metrics(Collector):
         ]
         yield _counts("tokens", "Tokens by direction", ("model", "direction"), tokens)
         yield _counts("deferrals", "Hand-ups by reason", ("why",), (((why,), n) for why, n in self._deferrals.items()))
+        yield from self._promises()
         spent = CounterMetricFamily("smallfirst_cost_usd", "Dollars spent on models, every attempt")
         spent.add_metric((), self._cost / NANO)
         yield spent
@@ -109,6 +116,25 @@ class Metrics(Collector):
         overhead = HistogramMetricFamily("smallfirst_overhead_seconds", "Time not spent waiting for models")
         overhead.add_metric((), self._overhead.buckets(), self._overhead.total / 1e6)
         yield overhead
+
+    def _promises(self) -> Iterator[Metric]:
+        """Certificates and what watches over them; nothing where there are none."""
+        if self._guards:
+            words = "Requests by standing: inside, or why not"
+            yield _counts("promised_requests", words, ("policy", "standing"), self._standing.items())
+            force = GaugeMetricFamily("smallfirst_certificate_in_force", "1: it is", labels=("policy",))
+            alarm = GaugeMetricFamily("smallfirst_monitor_alarm", "1: it stands", labels=("policy", "slice"))
+            for guarded in self._guards:
+                force.add_metric((guarded.name,), float(guarded.in_force))
+                for name in watched_slices(guarded.certificate):
+                    alarm.add_metric((guarded.name, name), float(name in guarded.alarms))
+            yield from (force, alarm)
+        if self._audits is not None:
+            counts = (((status,), count) for status, count in self._audits.counts.items())
+            yield _counts("audits", "Requests that the coin chose", ("status",), counts)
+            spent = CounterMetricFamily("smallfirst_audit_cost_usd", "Dollars spent on shadow calls and judges")
+            spent.add_metric((), self._audits.spent_ever / NANO)
+            yield spent
 
 
 def _counts(

@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 
 from smallfirst import __version__
+from smallfirst.gateway.embeddings import EmbeddingsRequest
+from smallfirst.gateway.feedback import FeedbackRequest
 from smallfirst.gateway.parse import ChatRequest
 
 ERRORS = {
@@ -46,11 +48,71 @@ ERROR_SCHEMA = {
 }
 
 
+_REF = "#/components/schemas/"
+
+MESSAGES_ERROR_SCHEMA = {
+    "type": "object",
+    "required": ["type", "error"],
+    "properties": {
+        "type": {"const": "error"},
+        "error": {
+            "type": "object",
+            "required": ["type", "message"],
+            "properties": {"type": {"type": "string"}, "message": {"type": "string"}},
+        },
+    },
+}
+
+_TURN = {"type": "object", "required": ["role", "content"], "properties": {"role": {"enum": ["user", "assistant"]}}}
+MESSAGES_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["model", "max_tokens", "messages"],
+    "properties": {
+        "model": {"type": "string"},
+        "max_tokens": {"type": "integer", "minimum": 1},
+        "messages": {"type": "array", "minItems": 1, "items": _TURN},
+        "system": {"anyOf": [{"type": "string"}, {"type": "array"}]},
+        "stream": {"type": "boolean"},
+        "temperature": {"type": "number", "minimum": 0, "maximum": 1},
+        "stop_sequences": {"type": "array", "items": {"type": "string"}},
+        "tools": {"type": "array", "items": {"type": "object"}},
+        "tool_choice": {"type": "object"},
+        "thinking": {"type": "object"},
+        "output_config": {"type": "object"},
+    },
+}
+"""What is checked of Anthropic's Messages; messages_in.py has the whole of it."""
+
+RESPONSES_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["model", "input"],
+    "properties": {
+        "model": {"type": "string"},
+        "input": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "object"}}]},
+        "instructions": {"type": "string"},
+        "max_output_tokens": {"type": "integer", "minimum": 1},
+        "stream": {"type": "boolean"},
+        "temperature": {"type": "number", "minimum": 0, "maximum": 2},
+        "tools": {"type": "array", "items": {"type": "object"}},
+        "tool_choice": {"anyOf": [{"type": "string"}, {"type": "object"}]},
+        "text": {"type": "object"},
+        "reasoning": {"type": "object"},
+        "include": {"type": "array", "items": {"type": "string"}},
+        "metadata": {"type": "object"},
+    },
+}
+"""What is checked of the Responses API; responses_in.py has the whole of it."""
+
+
 @functools.cache
 def document() -> dict[str, Any]:
     """OpenAPI 3.1, as a JSON-ready dict."""
-    (schema,), components = msgspec.json.schema_components([ChatRequest], ref_template="#/components/schemas/{name}")
+    (schema, said, vectors), components = msgspec.json.schema_components(
+        [ChatRequest, FeedbackRequest, EmbeddingsRequest], ref_template="#/components/schemas/{name}"
+    )
     components["Error"] = ERROR_SCHEMA
+    components["MessagesError"] = MESSAGES_ERROR_SCHEMA
+    components["ResponsesRequest"], components["MessagesRequest"] = RESPONSES_SCHEMA, MESSAGES_SCHEMA
     failures = {code: _response(words, {"$ref": "#/components/schemas/Error"}) for code, words in ERRORS.items()}
     anything = {"type": "object"}
     chat = {
@@ -69,12 +131,35 @@ def document() -> dict[str, Any]:
         },
         "security": [{}, {"bearer": []}],
     }
+    others = {
+        "/v1/responses": _post(
+            "createResponse", "OpenAI's Responses API", {"$ref": _REF + "ResponsesRequest"}, "Error"
+        ),
+        "/v1/messages": _post("createMessage", "Anthropic's API", {"$ref": _REF + "MessagesRequest"}, "MessagesError"),
+        "/v1/embeddings": _post("createEmbedding", "Vectors of a named model", vectors, "Error"),
+    }
     return {
         "openapi": "3.1.0",
         "info": {"title": "smallfirst", "version": __version__, "license": {"name": "Apache-2.0"}},
         "paths": {
             "/v1/chat/completions": {"post": chat},
+            **others,
             "/v1/models": {"get": _get("listModels", "Every name that `model` may hold", anything, ("401",))},
+            "/v1/certificate": {
+                "get": _get("getCertificate", "Certified policies and whether they are in force", anything, ("401",))
+            },
+            "/v1/feedback": {
+                "post": {
+                    "operationId": "giveFeedback",
+                    "summary": "What a caller says of an answer: shown in the report, never tested",
+                    "requestBody": {"required": True, "content": {"application/json": {"schema": said}}},
+                    "responses": {
+                        "202": _response("Noted", anything),
+                        **{code: failures[code] for code in ("400", "401", "413")},
+                    },
+                    "security": [{}, {"bearer": []}],
+                }
+            },
             "/health": {"get": _get("health", "The process lives", anything)},
             "/ready": {"get": _get("ready", "Models and ledger can serve", anything, ("503",), anything)},
             "/metrics": {
@@ -88,6 +173,20 @@ def document() -> dict[str, Any]:
             },
         },
         "components": {"schemas": components, "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}},
+    }
+
+
+def _post(operation: str, summary: str, schema: dict[str, Any], failure: str) -> dict[str, Any]:
+    answers = {"application/json": {"schema": {"type": "object"}}, "text/event-stream": {"schema": {"type": "string"}}}
+    failures = {code: _response(words, {"$ref": _REF + failure}) for code, words in ERRORS.items()}
+    return {
+        "post": {
+            "operationId": operation,
+            "summary": summary,
+            "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
+            "responses": {"200": {"description": "An answer, or its stream", "content": answers}, **failures},
+            "security": [{}, {"bearer": []}],
+        }
     }
 
 

@@ -5,7 +5,7 @@ Knows what they look like. Does not know how a request is served.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
@@ -18,6 +18,7 @@ from smallfirst.gateway.chat import Scope, Send, send_whole
 from smallfirst.gateway.openapi import document
 from smallfirst.gateway.respond import JSON
 from smallfirst.models.catalogue import Catalogue
+from smallfirst.monitor.guard import Guarded
 
 
 class Readiness(msgspec.Struct, frozen=True):
@@ -36,11 +37,13 @@ def _json_page(make: Callable[[], tuple[int, object]]) -> Handler:
 
 
 def models_page(catalogue: Catalogue, policies: tuple[str, ...], keys: Keys) -> Handler:
-    """GET /v1/models: `auto`, the policies, and every model by name."""
+    """GET /v1/models: `auto`, the policies, and every model by name; to a key, those that it may name."""
 
     names = dict.fromkeys(("auto", *policies))
-    routed = [{"id": name, "object": "model", "created": 0, "owned_by": "smallfirst"} for name in names]
-    owned = [
+    routed: list[dict[str, object]] = [
+        {"id": name, "object": "model", "created": 0, "owned_by": "smallfirst"} for name in names
+    ]
+    owned: list[dict[str, object]] = [
         {"id": m.name, "object": "model", "created": 0, "owned_by": m.replicas[0].provider, "tier": m.tier}
         for m in catalogue.models.values()
     ]
@@ -48,8 +51,36 @@ def models_page(catalogue: Catalogue, policies: tuple[str, ...], keys: Keys) -> 
     async def page(scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         given = (headers.get(name, b"").decode("latin-1") or None for name in (b"authorization", b"x-api-key"))
+        key = keys.check(*given)
+        listed = routed + owned if key is None else [*_named(routed, key.policies), *_named(owned, key.models)]
+        await send_whole(send, 200, [JSON], msgspec.json.encode({"object": "list", "data": listed}))
+
+    return page
+
+
+def _named(listed: list[dict[str, object]], allowed: frozenset[str] | None) -> list[dict[str, object]]:
+    return listed if allowed is None else [one for one in listed if one["id"] in allowed]
+
+
+def certificate_page(promises: Sequence[Guarded], keys: Keys) -> Handler:
+    """GET /v1/certificate: every certified policy, whether its certificate is in force, why not, and the document."""
+
+    async def page(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        given = (headers.get(name, b"").decode("latin-1") or None for name in (b"authorization", b"x-api-key"))
         keys.check(*given)
-        await send_whole(send, 200, [JSON], msgspec.json.encode({"object": "list", "data": routed + owned}))
+        data = [
+            {
+                "policy": guarded.name,
+                "in_force": guarded.in_force,
+                "voided_by": guarded.found.voiding,
+                "warnings": guarded.found.warning,
+                "alarms": [{"slice": name, "since_us": since} for name, since in guarded.alarms.items()],
+                "certificate": guarded.certificate,
+            }
+            for guarded in promises
+        ]
+        await send_whole(send, 200, [JSON], msgspec.json.encode({"object": "list", "data": data}))
 
     return page
 

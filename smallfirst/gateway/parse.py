@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -20,10 +20,14 @@ from smallfirst.privacy.classes import parse_class
 CHARS_PER_TOKEN = 4
 IMAGE_TOKENS = 1000
 MOST_TAGS = 16
+NO_LIMIT = 2.0**62
+"""A dial beyond this limits nothing; it must still fit an integer of the ledger."""
+
+T = TypeVar("T")
 
 Count = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
-Amount = Annotated[float, Meta(ge=0)]
+Amount = Annotated[float, Meta(ge=0, le=1e9)]
 Label = Annotated[str, Meta(max_length=256)]
 
 
@@ -127,15 +131,7 @@ def parse_chat(body: bytes, headers: Mapping[bytes, bytes], request_id: str, *, 
     Raises BadRequest naming the field. Dials come from the body's `smallfirst` object or, for those it leaves out, from
     `x-smallfirst-*` headers.
     """
-    try:
-        request = _request.decode(body)
-        fields = _fields.decode(body)
-    except msgspec.ValidationError as error:
-        raise _invalid(str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequest(f"the body is not valid JSON: {error}", code="invalid_json") from None
-    except RecursionError:
-        raise BadRequest("the body is nested too deeply", code="invalid_json") from None
+    request, fields = decode_into(_request, body)
     if len(request.messages) > max_messages:
         raise BadRequest(
             f"messages has {len(request.messages)} entries; this gateway takes at most {max_messages}",
@@ -145,7 +141,7 @@ def parse_chat(body: bytes, headers: Mapping[bytes, bytes], request_id: str, *, 
     if b"\\u0000" in body:
         _refuse_nul(request)
     fields.pop("smallfirst", None)
-    dials = _dials(request.smallfirst or None, headers)
+    dials = read_dials(request.smallfirst or None, headers)
     options = request.stream_options
     form = request.response_format
     return Query(
@@ -153,16 +149,30 @@ def parse_chat(body: bytes, headers: Mapping[bytes, bytes], request_id: str, *, 
         asked=request.model,
         text=_user_text(request.messages),
         fields=fields,
-        needs=_needs(request),
+        needs=_needs(request, fields),
         stream=bool(request.stream),
         include_usage=bool(options and options.include_usage),
         dials=dials,
         response_schema=Schema(form.json_schema.name, form.json_schema.schema) if form and form.json_schema else None,
         tools=tuple(Schema(t.function.name, t.function.parameters or {}) for t in request.tools or ()),
+        turns=sum(m.role == "assistant" for m in request.messages) if len(request.messages) > 1 else 0,
     )
 
 
-def _invalid(message: str) -> BadRequest:
+def decode_into(into: msgspec.json.Decoder[T], body: bytes) -> tuple[T, dict[str, Raw]]:
+    """The body twice: checked, and by field as it came. Raises BadRequest naming the field."""
+    try:
+        return into.decode(body), _fields.decode(body)
+    except msgspec.ValidationError as error:
+        raise invalid(str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"the body is not valid JSON: {error}", code="invalid_json") from None
+    except RecursionError:
+        raise BadRequest("the body is nested too deeply", code="invalid_json") from None
+
+
+def invalid(message: str) -> BadRequest:
+    """msgspec's words for a field of the wrong shape, as an error that names the field."""
     found = _PATH.search(message)
     if found:
         param = found.group(1)
@@ -192,8 +202,13 @@ def _user_text(messages: list[Message]) -> str:
     return ""
 
 
-def _needs(request: ChatRequest) -> Needs:
-    chars, images = 0, 0
+_BESIDE = ("tools", "functions", "response_format")
+"""Fields beside the messages that models read as part of the prompt."""
+
+
+def _needs(request: ChatRequest, fields: Mapping[str, Raw]) -> Needs:
+    chars = sum(len(bytes(fields[name])) for name in _BESIDE if name in fields)
+    images = 0
     for message in request.messages:
         content = message.content
         if isinstance(content, str):
@@ -205,7 +220,7 @@ def _needs(request: ChatRequest) -> Needs:
             chars += len(call.function.arguments)
     form = request.response_format.type if request.response_format else "text"
     return Needs(
-        tools=bool(request.tools),
+        tools=bool(request.tools) or "functions" in fields,
         json_object=form == "json_object",
         json_schema=form == "json_schema",
         vision=images > 0,
@@ -216,12 +231,15 @@ def _needs(request: ChatRequest) -> Needs:
     )
 
 
-_HEADER_DIALS = (b"max-quality-loss", b"max-cost-usd", b"max-latency-ms", b"data-class", b"session", b"tags")
-_PREFIX = b"x-smallfirst-"
+_HEADER_DIALS = {
+    b"x-smallfirst-" + name.replace("_", "-").encode(): name
+    for name in ("max_quality_loss", "max_cost_usd", "max_latency_ms", "data_class", "session", "tags")
+}
+"""Header -> the dial that it sets."""
 
 
-def _dials(body: DialsBody | None, headers: Mapping[bytes, bytes]) -> Dials:
-    given = {name: headers[_PREFIX + name] for name in _HEADER_DIALS if _PREFIX + name in headers}
+def read_dials(body: DialsBody | None, headers: Mapping[bytes, bytes]) -> Dials:
+    given = {dial: headers[name] for name, dial in _HEADER_DIALS.items() if name in headers}
     if not given and body is None:
         return _NO_DIALS
     if given:
@@ -229,8 +247,8 @@ def _dials(body: DialsBody | None, headers: Mapping[bytes, bytes]) -> Dials:
     assert body is not None  # noqa: S101 - one of the two was there
     return Dials(
         max_quality_loss=body.max_quality_loss,
-        max_cost=None if body.max_cost_usd is None else int(body.max_cost_usd * NANO),
-        max_latency_us=None if body.max_latency_ms is None else int(body.max_latency_ms * 1000),
+        max_cost=None if body.max_cost_usd is None else int(min(body.max_cost_usd * NANO, NO_LIMIT)),
+        max_latency_us=None if body.max_latency_ms is None else int(min(body.max_latency_ms * 1000, NO_LIMIT)),
         data_class=None if body.data_class is None else _class(body.data_class),
         session=body.session,
         tags=tuple(body.tags),
@@ -240,11 +258,11 @@ def _dials(body: DialsBody | None, headers: Mapping[bytes, bytes]) -> Dials:
 _NO_DIALS = Dials()
 
 
-def _with_headers(body: DialsBody | None, given: Mapping[bytes, bytes]) -> DialsBody:
+def _with_headers(body: DialsBody | None, given: Mapping[str, bytes]) -> DialsBody:
     """The body's dials, completed from headers; of a dial that both name, the body's stands."""
     raw: dict[str, Any] = {}
-    for name, value in given.items():
-        field, text = name.decode().replace("-", "_"), value.decode("latin-1").strip()
+    for field, value in given.items():
+        text = value.decode("latin-1").strip()
         raw[field] = [tag.strip() for tag in text.split(",") if tag.strip()] if field == "tags" else text
     if body is not None:
         said = {field: value for field, value in msgspec.structs.asdict(body).items() if value not in (None, [])}

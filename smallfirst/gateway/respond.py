@@ -5,7 +5,7 @@ Knows the response side of chat completions and our headers. Does not know ASGI'
 
 from __future__ import annotations
 
-from smallfirst.core import NANO, Score
+from smallfirst.core import NANO, Entry, Reason, Score
 from smallfirst.engine.request import Answer
 from smallfirst.errors import RequestError
 
@@ -34,6 +34,12 @@ def head(request_id: str, score: Score | None, tier: str, model: str, attempts: 
     return headers
 
 
+def not_applied(fields: tuple[str, ...]) -> tuple[bytes, bytes]:
+    """Which settings of the request the model could not be told. The caller chose their names: nothing odd passes."""
+    said = ",".join(fields).encode("ascii", "replace")
+    return b"x-smallfirst-not-applied", bytes(c if 32 <= c < 127 else 63 for c in said[:1000])
+
+
 def decided(answer: Answer) -> Headers:
     """The whole decision, for headers that are sent after the answer is complete."""
     entry = answer.entry
@@ -47,9 +53,22 @@ def decided(answer: Answer) -> Headers:
         (b"x-smallfirst-cost-usd", usd(entry.cost).encode()),
         (b"x-smallfirst-overhead-ms", b"%.2f" % (entry.overhead_us / 1000)),
     ]
+    if entry.certificate_id is not None or entry.out_reason is not None:
+        headers.append((b"x-smallfirst-certificate", standing(entry).encode()))
     if entry.baseline_cost is not None:
         headers.append((b"x-smallfirst-baseline-cost-usd", usd(entry.baseline_cost).encode()))
+    if entry.reason is Reason.cached:
+        headers.append((b"x-smallfirst-cache", b"hit"))
+    if answer.uncarried:
+        headers.append(not_applied(answer.uncarried))
+    headers += answer.limits
     return headers
+
+
+def standing(entry: Entry) -> str:
+    """`3f2a91c0...; inside`, or `3f2a91c0...; outside, alarm`."""
+    where = "inside" if entry.in_certificate else f"outside, {entry.out_reason}"
+    return f"{entry.certificate_id or 'none'}; {where}"
 
 
 def debug(answer: Answer) -> Headers:
@@ -73,7 +92,9 @@ def debug(answer: Answer) -> Headers:
 def decision_json(answer: Answer) -> dict[str, object]:
     """The `smallfirst` field of a stream's last event."""
     entry = answer.entry
+    promised = entry.certificate_id is not None or entry.out_reason is not None
     return {
+        **({"certificate": standing(entry)} if promised else {}),
         "request_id": entry.id,
         "tier": entry.served_tier,
         "model": entry.served_model,
@@ -92,6 +113,8 @@ def error_headers(error: RequestError) -> Headers:
     headers: Headers = [JSON]
     if error.retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
+    if error.code == "insufficient_quota":
+        headers.append((b"x-should-retry", b"false"))  # clients wait and try again at a 429, which would not help here
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     return headers

@@ -33,12 +33,7 @@ def from_whole(query: Query, answer: Answer) -> bytes:
     """All events of an answer that was held until it was accepted."""
     assert answer.outcome is not None  # noqa: S101 - the caller has looked
     whole: dict[str, Any] = _decode(answer.outcome.body)
-    base = {
-        "id": whole.get("id") or f"chatcmpl-{query.id}",
-        "object": "chat.completion.chunk",
-        "created": whole.get("created", 0),
-        "model": whole.get("model", answer.outcome.model),
-    }
+    base = _base(query, answer) | {name: whole[name] for name in ("id", "created", "model") if whole.get(name)}
     events, ends = [], []
     for choice in whole.get("choices", ()):
         index, message = choice.get("index", 0), choice.get("message") or {}
@@ -50,10 +45,15 @@ def from_whole(query: Query, answer: Answer) -> bytes:
             chunk["logprobs"] = choice.get("logprobs")
         events.append({**base, "choices": [chunk]})
         ends.append(
-            {**base, "choices": [{"index": index, "delta": {}, "finish_reason": choice.get("finish_reason", "stop")}]}
+            {**base, "choices": [{"index": index, "delta": {}, "finish_reason": choice.get("finish_reason") or "stop"}]}
         )
     ends.append({**base, "choices": [], "usage": _usage(whole, answer)})
     return b"".join(map(event, events)) + _finish(query, ends, answer)
+
+
+def _base(query: Query, answer: Answer) -> dict[str, Any]:
+    model = answer.entry.served_model
+    return {"id": f"chatcmpl-{query.id}", "object": "chat.completion.chunk", "created": 0, "model": model}
 
 
 def last_events(query: Query, answer: Answer) -> bytes:
@@ -63,8 +63,10 @@ def last_events(query: Query, answer: Answer) -> bytes:
         for line in block.splitlines():
             if line.startswith(b"data:"):
                 ends.append(_decode(line[5:]))
+    base = {k: v for k, v in ends[-1].items() if k not in ("choices", "usage")} if ends else _base(query, answer)
+    if not any(end.get("choices") for end in ends):  # it said that it was done, and not why
+        ends.insert(0, {**base, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
     if not any(end.get("usage") for end in ends):
-        base = {k: v for k, v in ends[-1].items() if k != "choices"} if ends else {"object": "chat.completion.chunk"}
         ends.append({**base, "choices": [], "usage": _usage({}, answer)})
     return _finish(query, ends, answer)
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smallfirst.errors import SetupError
+from smallfirst.learn.fit import one_thread
 
 Array = NDArray[np.float64]
 
@@ -52,7 +53,7 @@ def mean_logits(scores: Array) -> Array:
 def fit_factors(rows: Any, scores: Array, rank: Rank, seed: int) -> Fitted:
     """`rows`: CSR (n, columns); `scores`: (n, models) in 0..1 with nan where a model was not asked.
 
-    Deterministic for a seed and a number of threads. Raises SetupError without scipy.
+    Deterministic for a seed. Raises SetupError without scipy.
     """
     try:
         from scipy.optimize import minimize  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra; the gateway never needs it
@@ -66,8 +67,9 @@ def fit_factors(rows: Any, scores: Array, rank: Rank, seed: int) -> Fitted:
     slopes[:, 0] = 1.0  # the first is what all models find hard
     start = np.concatenate([rng.normal(0.0, 0.01, columns * count), slopes.ravel(), base])
     loss = _Loss(rows, scores, base, rank, count)
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": rank.rounds, "maxcor": 10})
-    return balanced(Fitted(*loss.parts(found.x)))
+    with one_thread():
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": rank.rounds, "maxcor": 10})
+        return balanced(Fitted(*loss.parts(found.x)))
 
 
 def balanced(fitted: Fitted) -> Fitted:

@@ -6,6 +6,7 @@ Knows design matrices and logistic regression. Does not know files or tables; tr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import msgspec
@@ -58,6 +59,21 @@ def regression(c: float, seed: int, **more: Any) -> Any:
     except ImportError as error:
         raise SetupError("training needs scikit-learn: pip install 'smallfirst[learn]'") from error
     return LogisticRegression(C=c, max_iter=400, tol=1e-4, random_state=seed, **more)
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """Holds the linear algebra to one thread, so that its sums do not depend on the machine's cores.
+
+    Only libraries that are loaded already can be held: hence the imports that nothing here uses.
+    """
+    try:
+        import scipy.optimize  # type: ignore[import-untyped]  # noqa: F401, PLC0415 - as below
+        import sklearn.linear_model  # noqa: F401, PLC0415 - an extra; the gateway never needs it
+        from threadpoolctl import threadpool_limits  # noqa: PLC0415 - comes with scikit-learn
+    except ImportError as error:
+        raise SetupError("training needs scikit-learn: pip install 'smallfirst[learn]'") from error
+    limits: AbstractContextManager[Any] = threadpool_limits(1)
+    return limits
 
 
 def fit_shares(rows: Any, shares: Array, c: float, seed: int) -> Line:

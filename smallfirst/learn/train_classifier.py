@@ -37,6 +37,7 @@ from smallfirst.learn.fit import (
     contributions,
     fit_kinds,
     fit_shares,
+    one_thread,
     rounded,
 )
 from smallfirst.learn.known_models import Known, KnownRecipe, fit_known
@@ -232,7 +233,8 @@ def run(data: Path, kinds_file: Path | None, out: Path, *, seed: int = 0, draws:
     """Train, measure what was trained on held-out groups, write it with the measures inside."""
     prompts = read_prompts(data)
     kinds = read_kinds(kinds_file) if kinds_file else []
-    weights = train(prompts, kinds, Recipe(), seed)
+    with one_thread():
+        weights = train(prompts, kinds, Recipe(), seed)
     report = measure(Classifier(weights), prompts, [(one.text, one.kind) for one in kinds], seed=seed, draws=draws)
     provenance = msgspec.structs.replace(
         weights.provenance,

@@ -86,4 +86,77 @@ _FIRST: Step = (
     "CREATE INDEX intent_at ON intent (at)",
 )
 
-STEPS: tuple[Step, ...] = (_FIRST,)
+_CERTIFICATES: Step = (
+    "ALTER TABLE request ADD COLUMN certificate_id TEXT",
+    "ALTER TABLE request ADD COLUMN in_certificate INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE request ADD COLUMN out_reason TEXT",
+    """
+    CREATE TABLE grade (
+        request_id TEXT NOT NULL,
+        model TEXT NOT NULL,
+        grader TEXT NOT NULL,
+        score DOUBLE PRECISION NOT NULL,
+        sample_prob DOUBLE PRECISION NOT NULL,
+        blind INTEGER NOT NULL,
+        at BIGINT NOT NULL,
+        PRIMARY KEY (request_id, model, grader)
+    )
+    """,
+    """
+    CREATE TABLE feedback (
+        request_id TEXT NOT NULL,
+        key_id TEXT NOT NULL,
+        value DOUBLE PRECISION NOT NULL,
+        at BIGINT NOT NULL,
+        PRIMARY KEY (request_id, key_id)
+    )
+    """,
+    """
+    CREATE TABLE certificate (
+        id TEXT PRIMARY KEY,
+        policy TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        doc TEXT NOT NULL,
+        max_quality_loss DOUBLE PRECISION NOT NULL,
+        confidence DOUBLE PRECISION NOT NULL,
+        issued_at BIGINT NOT NULL,
+        first_used_at BIGINT NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE monitor (
+        certificate_id TEXT NOT NULL,
+        slice TEXT NOT NULL,
+        n INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        alarmed_at BIGINT,
+        at BIGINT NOT NULL,
+        PRIMARY KEY (certificate_id, slice)
+    )
+    """,
+    """
+    CREATE TABLE audit (
+        request_id TEXT PRIMARY KEY,
+        at BIGINT NOT NULL,
+        policy TEXT NOT NULL,
+        certificate_id TEXT,
+        in_certificate INTEGER NOT NULL,
+        slice TEXT NOT NULL,
+        rate DOUBLE PRECISION NOT NULL,
+        served_model TEXT,
+        baseline_model TEXT NOT NULL,
+        status TEXT NOT NULL,
+        calls INTEGER NOT NULL,
+        cost BIGINT NOT NULL,
+        judge_cost BIGINT NOT NULL,
+        agreement TEXT,
+        served_score DOUBLE PRECISION,
+        baseline_score DOUBLE PRECISION,
+        grader TEXT,
+        kept INTEGER NOT NULL
+    )
+    """,
+    "CREATE INDEX audit_at ON audit (at)",
+)
+
+STEPS: tuple[Step, ...] = (_FIRST, _CERTIFICATES)

@@ -16,6 +16,7 @@ import msgspec
 from smallfirst.core import DataClass
 from smallfirst.errors import LedgerError
 from smallfirst.ledger.migrations import ROOM, STEPS
+from smallfirst.ledger.promises import read_promises
 from smallfirst.ledger.summary import Group, Percentiles, Summary, roll_up
 from smallfirst.store.migrations import check
 from smallfirst.store.sqlite import open_readonly
@@ -75,7 +76,8 @@ def summary(conn: sqlite3.Connection, since_us: int, until_us: int) -> Summary:
         for group in groups:
             sizes[group.tier] += group.requests
         by_tier, overall = _percentiles(conn, window, sizes)
-        return roll_up(groups, by_tier, overall, since_us, until_us)
+        found = roll_up(groups, by_tier, overall, since_us, until_us)
+        return msgspec.structs.replace(found, promises=read_promises(conn, window))
     except sqlite3.Error as fault:
         raise LedgerError(f"the ledger can't be read: {fault}") from fault
     finally:

@@ -13,6 +13,7 @@ import msgspec
 
 from smallfirst.core import NANO
 from smallfirst.errors import LedgerError
+from smallfirst.ledger.promises import Kept, Opinion
 from smallfirst.ledger.summary import KindLine, Percentiles, Summary
 
 HOW_TO_FILL = (
@@ -43,6 +44,36 @@ class Year(msgspec.Struct, frozen=True):
     saving_usd: float | None
 
 
+class AlarmRow(msgspec.Struct, frozen=True):
+    """A promise that no longer stands, since when, and after how many audits that was found."""
+
+    policy: str
+    certificate_id: str
+    slice: str
+    audits: int
+    since: str | None
+
+
+class PromiseRow(msgspec.Struct, frozen=True):
+    """Requests inside a certificate and outside, of all requests; what watches over it, and what callers say.
+
+    `feedback` is by tier, 0 (bad) to 1 (good). Callers who give it chose to, so it is shown and never tested.
+    """
+
+    inside: int
+    inside_share: float
+    outside: Mapping[str, int]  # by reason
+    not_asked: int  # requests of policies without a certificate
+    certificates: tuple[Kept, ...]
+    audits: int
+    audit_calls: int
+    audit_cost_usd: float
+    audit_agreement: float | None  # share of compared answers that say what the baseline says
+    audits_graded: int
+    alarms: tuple[AlarmRow, ...]
+    feedback: Mapping[str, Opinion]
+
+
 class Report(msgspec.Struct, frozen=True):
     """The report as data. Money in dollars, shares and savings in 0..1, times in microseconds or ISO 8601, UTC."""
 
@@ -68,6 +99,7 @@ class Report(msgspec.Struct, frozen=True):
     decisions: Mapping[str, int]
     would_escalate: int
     would_escalate_share: float
+    promise: PromiseRow
     year: Year | None = None
 
 
@@ -96,7 +128,27 @@ def make_report(summary: Summary, monthly_queries: float | None = None) -> Repor
         decisions=summary.decisions,
         would_escalate=summary.would_escalate,
         would_escalate_share=summary.would_escalate / summary.requests if summary.requests else 0.0,
+        promise=_promise(summary),
         year=_year(summary, monthly_queries) if monthly_queries and summary.requests else None,
+    )
+
+
+def _promise(summary: Summary) -> PromiseRow:
+    found, requests = summary.promises, summary.requests
+    audits = found.audits
+    return PromiseRow(
+        inside=found.inside,
+        inside_share=found.inside / requests if requests else 0.0,
+        outside=found.outside,
+        not_asked=requests - found.inside - sum(found.outside.values()),
+        certificates=found.certificates,
+        audits=audits.requests,
+        audit_calls=audits.calls,
+        audit_cost_usd=audits.cost / NANO,
+        audit_agreement=audits.agreed / audits.compared if audits.compared else None,
+        audits_graded=audits.graded,
+        alarms=tuple(AlarmRow(a.policy, a.certificate_id, a.slice, a.audits, _iso(a.at_us)) for a in found.alarms),
+        feedback=found.feedback,
     )
 
 

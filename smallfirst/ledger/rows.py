@@ -20,7 +20,7 @@ Row = tuple[Value, ...]
 Rows = tuple[int, Row, list[Row]]
 """A sequence number, the request's row and those of its attempts: written together or not at all."""
 
-REQUEST_COLUMNS = 28
+REQUEST_COLUMNS = 31
 ATTEMPT_COLUMNS = 21
 _COST = 17  # of an attempt
 INTENT_COLUMNS = 8
@@ -73,6 +73,9 @@ def entry_rows(entry: Entry, writer: str, seq: int) -> Rows:
             1 if entry.stream else 0,
             1 if entry.would_escalate else 0,
             _json(entry.deferrals) if entry.deferrals else "[]",
+            entry.certificate_id,
+            1 if entry.in_certificate else 0,
+            None if entry.out_reason is None else entry.out_reason.value,
         ),
         rows,
     )

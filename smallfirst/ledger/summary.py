@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from smallfirst.core import Reason
+from smallfirst.ledger.promises import Promises
 
 USUAL_ORDER = ("slm", "mid", "frontier")
 """Tiers are shown in this order; those of other names follow, by name."""
@@ -90,6 +91,7 @@ class Summary(msgspec.Struct, frozen=True):
     deferrals: Mapping[str, int] = msgspec.field(default_factory=dict)
     decisions: Mapping[str, int] = msgspec.field(default_factory=dict)
     would_escalate: int = 0
+    promises: Promises = Promises()
 
     @property
     def cost_is_lower_bound(self) -> bool:

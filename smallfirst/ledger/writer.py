@@ -26,6 +26,7 @@ from smallfirst.core import Entry, Intent
 from smallfirst.errors import LedgerError
 from smallfirst.ledger.commits import Unwritten, write_entries, write_intents
 from smallfirst.ledger.migrations import ROOM, STEPS
+from smallfirst.ledger.notes import Note, NoteQueue
 from smallfirst.ledger.rows import Rows, entry_rows, intent_row
 from smallfirst.ledger.settings import LedgerSettings
 from smallfirst.ledger.waiting import Ask, settle
@@ -64,6 +65,7 @@ class Ledger:
         self._rows: deque[Rows] = deque()
         self._batch: list[Rows] = []  # taken from _rows, not yet committed
         self._asks: deque[Ask] = deque()
+        self._notes = NoteQueue()
         self._flushes: deque[tuple[int, threading.Event]] = deque()  # and the sequence number each waits for
         self._wake = threading.Event()
         self._due: float | None = None  # time.monotonic() at which entries are written though half a batch has not come
@@ -105,6 +107,14 @@ class Ledger:
         self._rows.append(rows)
         if waiting == 0 or waiting + 1 == self._half:
             self._wake.set()
+
+    def note(self, note: Note) -> None:
+        """Keep a grade, feedback, an audit or a detector's state. Never blocks and never raises, as `record`."""
+        if self._closed:
+            log.error("the ledger is closed; a note was lost (%s)", type(note).__name__)
+            return
+        self._notes.put(note)
+        self._wake.set()
 
     async def intent(self, intent: Intent) -> None:
         """Returns once `intent` is on the disk. Raises LedgerError if it can't be: then nothing may leave."""
@@ -170,16 +180,18 @@ class Ledger:
             try:
                 self._write_intents()
                 self._write_entries()
+                self._write_notes()
                 self._answer_flushes()
             except Exception as fault:  # noqa: BLE001 - whatever it is, a dead writer would lose all that follows
                 self._failed(fault)
         self._write_entries()
+        self._write_notes()
         settle(list(self._asks), "the ledger is closed; nothing was sent")
 
     def _wait(self) -> None:
         """Until there is something to do: at once for an intent, a flush or half a batch, else when entries are due."""
         now = time.monotonic()
-        if self._asks or (not self._pause_s and (self._flushes or len(self._rows) >= self._half)):
+        if self._asks or (not self._pause_s and (self._flushes or self._notes or len(self._rows) >= self._half)):
             return
         if (self._rows or self._batch) and self._due is None:
             self._due = now + self._gather_s
@@ -221,6 +233,17 @@ class Ledger:
         if not self._rows and not self._batch:
             self._due = None
 
+    def _write_notes(self) -> None:
+        """Those that wait; a pause after a fault holds for them too."""
+        if self._notes and (self._closing or not self._pause_s or time.monotonic() >= (self._due or 0)):
+            try:
+                self._notes.write(self._conn)
+            except Unwritten as fault:
+                self._failed(fault)
+            else:
+                if self._pause_s:
+                    self._worked()
+
     def _drop(self, entries: int) -> None:
         with self._count:
             self._dropped += entries
@@ -256,7 +279,7 @@ class Ledger:
     def _answer_flushes(self) -> None:
         while self._flushes:
             upto, done = self._flushes[0]
-            if (self._rows or self._batch) and self._written_seq < upto:
+            if self._notes or ((self._rows or self._batch) and self._written_seq < upto):
                 return
             done.set()
             self._flushes.popleft()

@@ -74,6 +74,7 @@ def build_catalogue(
             price=price,
             demonstration=_is_embedded(providers, settings) and (settings.weights or name) == DEMONSTRATION,
             timeout_s=settings.timeout_s,
+            stream_s=settings.stream_s,
         )
     chosen = _baseline(baseline, built, placed, listed, problems)
     if problems or chosen is None:
@@ -144,6 +145,8 @@ def _usual_tiers(models: Mapping[str, ModelSettings], problems: list[str]) -> tu
     members: dict[str, list[str]] = {"slm": [], "mid": [], "frontier": []}
     for name, model in models.items():
         preset = presets.find(model.preset or name)
+        if model.embeds:
+            continue
         if preset is None:
             problems.append(f"models.{name}: stands in no tier; add a `tiers` section, or a preset")
         else:
@@ -186,6 +189,7 @@ def _replica(provider: ProviderSettings, name: str, model: ModelSettings, replic
         retention_days=provider.terms.retention_days,
         trains=provider.terms.trains,
         baa=provider.terms.baa,
+        wire="embeddings" if model.embeds else provider.wire,
     )
 
 
@@ -197,6 +201,10 @@ def _abilities(providers: Mapping[str, ProviderSettings], model: ModelSettings) 
         preset = presets.find(model.preset) if model.preset else None
         urls = [providers[replica.provider].url for replica in _replica_settings(model)]
         able = _least([preset.can(url) for url in urls]) if preset else Abilities()
+        if any(providers[replica.provider].wire == "anthropic" for replica in _replica_settings(model)):
+            able = msgspec.structs.replace(
+                able, vision=True, json_object=False, json_schema=True, logprobs=False, n=False
+            )
     said = {field: getattr(model.abilities, field) for field in model.abilities.__struct_fields__}
     return msgspec.structs.replace(able, **{field: value for field, value in said.items() if value is not None})
 

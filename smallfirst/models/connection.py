@@ -9,6 +9,10 @@ dict; one timer, which is moved only when it fires.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
+import socket
+from collections.abc import Callable
 from typing import Literal, cast
 
 import httptools
@@ -25,8 +29,13 @@ MAX_IDLE = 256
 """Kept-alive connections for each (scheme, host, port)."""
 IDLE_S = 60.0
 """How long an unused connection is kept."""
+UNHEARD_MS = 15_000
+"""How long what was sent may stay unacknowledged: a peer that vanished without a word is noticed then."""
 DRAIN_S = 1.0
 """How long a stream whose answer has ended may take to end its body, before its connection is given up."""
+
+Tap = Callable[[], bool]
+"""Takes the bytes that have come, in the turn of the event loop that brought them; whether its waiter must look."""
 
 FaultKind = Literal["connect", "closed", "timeout", "cut", "malformed", "too_large"]
 
@@ -49,6 +58,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_alive",
         "_deadline",
+        "_end",
         "_fires",
         "_gap_s",
         "_headed",
@@ -57,6 +67,7 @@ class Connection(asyncio.Protocol):
         "_loop",
         "_parser",
         "_paused",
+        "_tap",
         "_timer",
         "_transport",
         "_unread",
@@ -81,8 +92,9 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._tap: Tap | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._deadline = self._fires = self._gap_s = 0.0
+        self._deadline = self._fires = self._gap_s = self._end = 0.0
         self._headed = self._keep = self._paused = False
         self.busy = self.complete = False
         self.fault: HttpFault | None = None
@@ -90,14 +102,14 @@ class Connection(asyncio.Protocol):
 
     # --- used by HttpClient and Body
 
-    def send(self, data: bytes, deadline: float, gap_s: float) -> asyncio.Future[None]:
-        """Begin a request. `gap_s` 0: the whole answer by `deadline`; else its first byte, then each gap.
+    def send(self, data: bytes, deadline: float, gap_s: float, end: float = math.inf) -> asyncio.Future[None]:
+        """Begin a request. `gap_s` 0: the whole answer by `deadline`; else its first byte, then each gap, all by `end`.
 
         The future ends when the answer is whole (a stream: when its head is there), or with `fault` set.
         """
         self.busy, self.complete, self._headed, self._keep = True, False, False, False
         self.received = self._unread = 0
-        self._gap_s = gap_s
+        self._gap_s, self._end = gap_s, end
         self._until(deadline)
         if self._transport is None or self._transport.is_closing():
             self._fail("closed", "the connection was closed")
@@ -105,9 +117,13 @@ class Connection(asyncio.Protocol):
             self._transport.write(data)
         return self.wait()
 
-    def wait(self) -> asyncio.Future[None]:
-        """A future that ends with the next thing worth knowing: bytes, the end, a fault."""
+    def wait(self, tap: Tap | None = None) -> asyncio.Future[None]:
+        """A future that ends with the next thing worth knowing: bytes, the end, a fault.
+
+        With `tap`, bytes do not end it: `tap` is called to take them, at once, until it answers True.
+        """
         waiter = self._waiter = self._loop.create_future()
+        self._tap = tap
         if self.fault is not None:
             waiter.set_result(None)
         return waiter
@@ -165,6 +181,9 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._alive.add(self)
+        with contextlib.suppress(OSError, AttributeError):  # not on every system
+            line: socket.socket = transport.get_extra_info("socket")
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNHEARD_MS)
 
     def data_received(self, data: bytes) -> None:
         if not self.busy:  # nobody asked
@@ -230,7 +249,13 @@ class Connection(asyncio.Protocol):
     # --- inner
 
     def _streamed(self, size: int) -> None:
-        self._deadline = self._loop.time() + self._gap_s
+        deadline = self._loop.time() + self._gap_s
+        self._deadline = deadline if deadline < self._end else self._end
+        waiter = self._waiter
+        if self._tap is not None and waiter is not None and not waiter.done():
+            if self._tap():
+                self._wake()
+            return
         self._unread += size
         if self._unread > HIGH_WATER and not self._paused and self._transport is not None:
             self._paused = True
@@ -279,7 +304,7 @@ class Connection(asyncio.Protocol):
         now = self._loop.time()
         if self._paused:  # the reader is slow, not the upstream
             self._until(now + max(self._gap_s, 1.0))
-        elif self._deadline > now + 0.001:
+        elif self._deadline > now + 0.001 and now < self._end:
             self._until(self._deadline)
         elif self.busy:
             self._fail("timeout", "the upstream did not answer in time")

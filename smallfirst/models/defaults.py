@@ -36,7 +36,9 @@ def default_settings(environ: Mapping[str, str]) -> Sections:
     models = {SMOLLM: ModelSettings(provider=BUILTIN, weights=DEMONSTRATION)}
     for vendor, key in found:
         terms = Terms(retention_days=vendor.retention_days, trains=vendor.trains)
-        providers[vendor.name] = ProviderSettings(url=vendor.url, key=key, location="cloud/unknown", terms=terms)
+        providers[vendor.name] = ProviderSettings(
+            url=vendor.url, key=key, location="cloud/unknown", terms=terms, wire=vendor.wire
+        )
         for name in (vendor.mid, vendor.frontier):
             models[name] = ModelSettings(preset=name, provider=vendor.name)
     tiers: list[dict[str, tuple[str, ...]]] = [{"slm": (SMOLLM,)}]

@@ -26,6 +26,10 @@ PR_SET_PDEATHSIG = 1
 ERRORS = 1
 """llama.cpp's verbosity: 1 errors, 2 warnings, 3 a line or two a request, 4 everything, prompts among it."""
 
+TEMPERATURE, TOP_P = 0.2, 0.9
+"""Where a caller names none: what the model card of SmolLM2-Instruct uses. llama.cpp's own 0.8 makes so small a model
+wander off, and a probe, which asks at temperature 0, would say little of what callers get."""
+
 
 class Orders(msgspec.Struct, frozen=True, kw_only=True):
     """What the parent wants served. `context` is in tokens and for each of the `slots`."""
@@ -55,6 +59,7 @@ def parameters(orders: Orders) -> xllamacpp.CommonParams:
     params.cpuparams.n_threads = orders.threads
     params.cpuparams_batch.n_threads = orders.threads
     params.n_threads_http = orders.slots + 2  # each waiting request holds one; two more for health and refusals
+    params.sampling.temp, params.sampling.top_p = TEMPERATURE, TOP_P
     params.cache_ram_mib = 0  # else up to 8 GiB of earlier prompts would be kept
     params.cache_idle_slots = False  # as above
     params.endpoint_slots = False  # it shows what other callers have asked

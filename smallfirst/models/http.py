@@ -8,10 +8,12 @@ ignored).
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
-from smallfirst.models.connection import MAX_BODY, Connection, HttpFault
+from smallfirst.models.connection import MAX_BODY, Connection, HttpFault, Tap
 
 CONNECT_S = 10.0
 """For DNS, TCP and TLS together."""
@@ -60,11 +62,21 @@ class Body:
             raise connection.fault
         return None
 
-    def wait(self) -> asyncio.Future[None]:
-        """Until `ready` says something else than None. Whoever is cancelled while waiting must `close`."""
+    @property
+    def take(self) -> Callable[[], bytes]:
+        """For a `tap`: what takes the bytes that have come."""
         if self._connection is None:
             raise RuntimeError("the body has ended")
-        return self._connection.wait()
+        return self._connection.take
+
+    def wait(self, tap: Tap | None = None) -> asyncio.Future[None]:
+        """Until `ready` says something else than None. Whoever is cancelled while waiting must `close`.
+
+        `tap`: bytes are taken by it instead, as they come (connection.py).
+        """
+        if self._connection is None:
+            raise RuntimeError("the body has ended")
+        return self._connection.wait(tap)
 
     async def read(self) -> bytes:
         """The next bytes, at once when there are any; b"" at the end. Raises HttpFault. Cancelled: it is closed."""
@@ -113,8 +125,11 @@ class HttpClient:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
-    def target(self, url: str, key: str | None) -> Target:
-        """Prepare POSTs to `url` with `key` as bearer token. Raises ValueError for a url or key that can't be sent."""
+    def target(self, url: str, key: str | None, headers: Mapping[str, str] | None = None) -> Target:
+        """Prepare POSTs to `url` with `key` as bearer token, and with further headers.
+
+        Raises ValueError for a url or key that can't be sent.
+        """
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("the url must be http://HOST... or https://HOST...")
@@ -127,6 +142,7 @@ class HttpClient:
         lines = [f"POST {path} HTTP/1.1", f"Host: {host}", "Content-Type: application/json", "User-Agent: smallfirst"]
         if key:
             lines.append(f"Authorization: Bearer {key.strip()}")
+        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         if not all(line.isascii() and line.isprintable() for line in (url, *lines)) or " " in path + host:
             raise ValueError("the url or the key holds characters that a request can't carry")
         head = "\r\n".join([*lines, "Content-Length: "]).encode()
@@ -141,9 +157,10 @@ class HttpClient:
         connection.done()
         return answer
 
-    async def open(self, target: Target, body: bytes, timeout_s: float) -> Body:
-        """Send `body`, return once the answer's head is there. `timeout_s`: to the first byte, then for each gap."""
-        return Body(await self._send(target, body, timeout_s, timeout_s))
+    async def open(self, target: Target, body: bytes, timeout_s: float, whole_s: float = math.inf) -> Body:
+        """Send `body`, return once the answer's head is there. `timeout_s`: to the first byte, then for each gap;
+        `whole_s`: to its end."""
+        return Body(await self._send(target, body, timeout_s, timeout_s, whole_s))
 
     async def close(self) -> None:
         """Close every connection, used or not; the client takes no more requests."""
@@ -151,16 +168,19 @@ class HttpClient:
         for connection in list(self._alive):
             connection.close()
 
-    async def _send(self, target: Target, body: bytes, timeout_s: float, gap_s: float) -> Connection:
+    async def _send(
+        self, target: Target, body: bytes, timeout_s: float, gap_s: float, whole_s: float = math.inf
+    ) -> Connection:
         loop = self._loop
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout_s
+        now = loop.time()
+        deadline, end = now + timeout_s, now + whole_s
         data = b"%b%d\r\n\r\n%b" % (target.head, len(body), body)
         reused = bool(target.idle)
         connection = target.idle.pop() if reused else await self._connect(target, timeout_s)
         while True:
-            waiter = connection.send(data, deadline, gap_s)
+            waiter = connection.send(data, deadline, gap_s, end)
             try:
                 await waiter
             except asyncio.CancelledError:

@@ -1,4 +1,5 @@
-"""The one client for every upstream that speaks OpenAI chat completions: cloud, vLLM, Ollama, our own runtime.
+"""The one client for every upstream that speaks OpenAI chat completions (cloud, vLLM, Ollama, our own runtime) or
+Anthropic's Messages.
 
 Knows how a call becomes a request and an answer an outcome, and asks for the permit at the one place where bytes leave.
 Does not know which model should be asked, nor whether to try again (engine/replicas.py).
@@ -8,16 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+import types
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Generator
+from typing import Any
 
 import msgspec
 
 from smallfirst.core import Outcome, Permit, Replica, Status, Usage
-from smallfirst.models import wire
+from smallfirst.models import anthropic, embeddings, wire
+from smallfirst.models.anthropic_stream import Translator
 from smallfirst.models.connection import FaultKind, HttpFault, find_header
 from smallfirst.models.faults import failed, rejected
 from smallfirst.models.http import Answer, Body, HttpClient, Target
-from smallfirst.models.sender import Call
+from smallfirst.models.sender import Call, Write
 from smallfirst.models.sse import Framer, ended, stopped
 
 _STATUS: dict[FaultKind, Status] = {
@@ -28,6 +32,13 @@ _STATUS: dict[FaultKind, Status] = {
     "malformed": Status.broken,
     "too_large": Status.broken,
 }
+
+DECODERS = {"openai": wire.decode, "anthropic": anthropic.decode, "embeddings": embeddings.decode}
+PATHS = {"openai": "/chat/completions", "anthropic": "/messages", "embeddings": "/embeddings"}
+"""What comes after a replica's base URL, and what reads its answers, by the API it speaks."""
+
+MOST_ENDPOINTS = 1000
+"""Prepared request heads that are kept."""
 
 _MAYBE_READ = frozenset((Status.timed_out, Status.broken, Status.cancelled))
 """How a call ends whose upstream may have read the prompt, and will bill it: its input is booked, estimated."""
@@ -45,7 +56,7 @@ class HttpSender:
 
     def __init__(self, client: HttpClient | None = None) -> None:
         self._client = client or HttpClient()
-        self._endpoints: dict[tuple[str, str, str | None], Endpoint] = {}
+        self._endpoints: dict[tuple[str, str, str | None, str], Endpoint] = {}
 
     async def ask(self, call: Call, permit: Permit) -> Outcome:
         """One whole answer. Raises PermissionError without a permit; a fault is a Status."""
@@ -54,10 +65,12 @@ class HttpSender:
             answer = await self._send(call, permit, stream=False)
         except HttpFault as fault:
             return faulted(call, fault, started)
+        except anthropic.Uncarried as fault:
+            return uncarried(call, fault, started)
         if isinstance(answer, Body):  # never: stream was not asked for
             raise TypeError("a streamed body for a whole answer")
         if answer.status == 200:
-            return wire.decode(call, answer.body, started, _now())
+            return DECODERS[call.replica.wire](call, answer.body, started, _now())
         return rejected(call, answer.status, answer.body, find_header(answer.headers, b"retry-after"), started, _now())
 
     def stream(self, call: Call, permit: Permit) -> HttpStream:
@@ -78,21 +91,42 @@ class HttpSender:
         """The one place where bytes leave for a model."""
         if (call.model.name, call.replica.provider) not in permit.replicas:
             raise PermissionError(f"no permit to send to {call.model.name} at {call.replica.provider}")
-        endpoint = self._endpoint(call.replica)
-        body = wire.encode(call, stream=stream, spelling=endpoint.spelling)
-        send = self._client.open if stream else self._client.post
-        return await send(endpoint.target, body, call.timeout_s)
+        if call.replica.wire == "openai":
+            endpoint = self._endpoint(call.replica)
+            body = wire.encode(call, stream=stream, spelling=endpoint.spelling)
+        elif call.replica.wire == "anthropic":
+            endpoint = self._endpoint(call.replica, call.query.beta)
+            body = anthropic.encode(call, stream=stream)
+        else:
+            endpoint = self._endpoint(call.replica)
+            body = embeddings.encode(call)
+        if stream:
+            return await self._client.open(endpoint.target, body, call.timeout_s, call.model.stream_s)
+        return await self._client.post(endpoint.target, body, call.timeout_s)
 
-    def _endpoint(self, replica: Replica) -> Endpoint:
-        name = (replica.url, replica.upstream_model, replica.key)
+    def _endpoint(self, replica: Replica, beta: str = "") -> Endpoint:
+        name = (replica.url, replica.upstream_model, replica.key, beta)
         endpoint = self._endpoints.get(name)
         if endpoint is None:
+            if len(self._endpoints) >= MOST_ENDPOINTS:  # callers choose the beta header
+                self._endpoints.clear()
             try:
-                target = self._client.target(f"{replica.url.rstrip('/')}/chat/completions", replica.key)
+                target = self._target(replica, beta)
             except ValueError as error:
                 raise HttpFault("connect", f"provider {replica.provider}: {error}") from error
             endpoint = self._endpoints[name] = Endpoint(target, wire.limit_spelling(replica))
         return endpoint
+
+    def _target(self, replica: Replica, beta: str) -> Target:
+        url = replica.url.rstrip("/")
+        if replica.wire != "anthropic":
+            return self._client.target(url + PATHS[replica.wire], replica.key)
+        headers = {"anthropic-version": anthropic.VERSION}
+        if replica.key:
+            headers["x-api-key"] = replica.key.strip()
+        if beta:
+            headers["anthropic-beta"] = beta
+        return self._client.target(url + PATHS[replica.wire], None, headers)
 
 
 class HttpStream:
@@ -100,8 +134,10 @@ class HttpStream:
 
     def __init__(self, sender: HttpSender, call: Call, permit: Permit) -> None:
         self._sender, self._call, self._permit = sender, call, permit
-        self._framer = Framer(strip=call.logprobs, text=call.text)
+        self._framer = Framer(strip=call.logprobs, text=call.text, n=call.query.needs.n)
         self._body: Body | None = None
+        self._translator = Translator(native=call.query.api == "messages") if call.replica.wire == "anthropic" else None
+        self._feed = self._framer.feed if self._translator is None else self._translated
         self._started = 0
         self._first: int | None = None
         self._outcome: Outcome | None = None
@@ -141,15 +177,69 @@ class HttpStream:
                 self._finish(framer, body)
         except HttpFault as fault:
             self._stop(_STATUS[fault.kind], str(fault))
+        except anthropic.Uncarried as fault:
+            self._outcome = uncarried(self._call, fault, self._started)
         except asyncio.CancelledError:
             self._stop(Status.cancelled, "")
             raise
         raise StopAsyncIteration
 
+    async def pour(self, write: Write) -> None:
+        """Pass every further block to `write`: what an `async for` would do, in the turn of the loop that brought it.
+
+        An event then costs no future, no task switch and no coroutine but that of `write`. The first block must have
+        been read by iteration.
+        """
+        if self._outcome is not None:
+            return
+        try:
+            await self._pour(write)
+        except HttpFault as fault:
+            self._stop(_STATUS[fault.kind], str(fault))
+        except asyncio.CancelledError:
+            self._stop(Status.cancelled, "")
+            raise
+
+    async def _pour(self, write: Write) -> None:
+        body, framer = self._body or await self._begin(), self._framer
+        if body is None:
+            return
+        left: list[Awaitable[None]] = []  # of a write that has to wait for a slow reader
+
+        def tap() -> bool:
+            if block := feed(take()):
+                writing = write(block)
+                try:
+                    waits_for = writing.send(None)
+                except StopIteration:
+                    return framer.done
+                left.append(_resume(waits_for, writing))
+                return True
+            return framer.done
+
+        take, feed = body.take, self._feed
+        while not framer.done:
+            data = body.ready()
+            if data is None:
+                await body.wait(tap)
+                if left:
+                    await left.pop()
+                continue
+            if block := self._block(data):
+                await write(block)
+            if not data:
+                break
+        self._finish(framer, body)
+
+    def _translated(self, data: bytes) -> bytes:
+        """As Framer.feed, of Anthropic's events."""
+        assert self._translator is not None  # noqa: S101 - it is called for such streams only
+        return self._framer.feed(self._translator.feed(data))
+
     def _block(self, data: bytes) -> bytes:
         """The events that `data` completes."""
         framer = self._framer
-        block = framer.feed(data) if data else framer.end()
+        block = self._feed(data) if data else framer.end()
         if self._first is None and framer.tokens:
             self._first = _now()
         return block
@@ -174,7 +264,7 @@ class HttpStream:
 
     def _finish(self, framer: Framer, body: Body) -> None:
         """The events have ended."""
-        self._outcome = ended(self._call, framer, body.status, self._started, self._first, _now())
+        self._outcome = self._priced(ended(self._call, framer, body.status, self._started, self._first, _now()))
         if self._outcome.ok:
             body.finish()
         else:
@@ -187,7 +277,36 @@ class HttpStream:
             body.close()
         sent = body is not None or (self._started > 0 and status in _MAYBE_READ)
         http_status, started = body.status if body else 0, self._started or now
-        self._outcome = stopped(self._call, self._framer, status, error, sent, http_status, started, self._first, now)
+        self._outcome = self._priced(
+            stopped(self._call, self._framer, status, error, sent, http_status, started, self._first, now)
+        )
+
+    def _priced(self, outcome: Outcome) -> Outcome:
+        """With what Anthropic charges for writing to its prompt cache, which no chat completion speaks of."""
+        if self._translator is None or self._translator.counted is None:
+            return outcome
+        counted = self._translator.counted
+        used = counted.usage
+        if not outcome.ok:  # its last count has not come: what came was counted here
+            used = Usage(
+                used.input_tokens, max(used.output_tokens, self._framer.tokens), used.cached_tokens, estimated=True
+            )
+        return msgspec.structs.replace(outcome, usage=used, cost=counted.cost(self._call.model.price, used))
+
+
+def uncarried(call: Call, fault: anthropic.Uncarried, started_us: int) -> Outcome:
+    """The outcome of a call that this upstream's API can't express: nothing was sent."""
+    error = {"error": {"message": str(fault), "type": "invalid_request_error", "param": fault.field, "code": None}}
+    words = f"{fault.field} can't be carried to Anthropic's API"
+    outcome = failed(call, Status.refused, words, started_us, _now(), http_status=400)
+    return msgspec.structs.replace(outcome, body=msgspec.json.encode(error))
+
+
+@types.coroutine
+def _resume(waits_for: object, write: Coroutine[Any, Any, None]) -> Generator[Any, Any, None]:
+    """What is left of a coroutine that was begun by hand and waits for something."""
+    yield waits_for
+    yield from write.__await__()
 
 
 def faulted(call: Call, fault: HttpFault, started_us: int) -> Outcome:

@@ -14,6 +14,7 @@ import difflib
 import functools
 import importlib.resources
 from collections.abc import Mapping
+from typing import Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -83,6 +84,7 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     frontier: str
     retention_days: int | None = None
     trains: bool | None = None
+    wire: Literal["openai", "anthropic"] = "openai"
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -16,7 +16,7 @@ import msgspec
 from smallfirst.core import Outcome, Permit, Status, ToolCall, Usage
 from smallfirst.models import wire
 from smallfirst.models.faults import failed
-from smallfirst.models.sender import Call
+from smallfirst.models.sender import Call, Write
 from smallfirst.models.sse import Framer, ended, stopped
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -104,7 +104,7 @@ class ScriptedStream:
 
     def __init__(self, sender: ScriptedSender, call: Call, permit: Permit) -> None:
         self._sender, self._call, self._permit = sender, call, permit
-        self._framer = Framer(strip=call.logprobs, text=True)
+        self._framer = Framer(strip=call.logprobs, text=True, n=call.query.needs.n)
         self._started = 0
         self._first: int | None = None
         self._outcome: Outcome | None = None
@@ -126,6 +126,10 @@ class ScriptedStream:
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._blocks
+
+    async def pour(self, write: Write) -> None:
+        async for block in self._blocks:
+            await write(block)
 
     async def aclose(self) -> None:
         await self._blocks.aclose()

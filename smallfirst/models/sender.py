@@ -5,8 +5,8 @@ Knows the shape of a call and of a streamed answer. Does not know HTTP (http_sen
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, Protocol
 
 import msgspec
 
@@ -23,6 +23,10 @@ class Call(msgspec.Struct, frozen=True):
     logprobs: bool = False  # we want token log-probabilities although the client did not ask
     timeout_s: float = 120.0  # for the whole call; a stream: to its first byte, then for each gap
     text: bool = False  # a stream's outcome shall hold its text and tool calls (costs parsing each event)
+
+
+Write = Callable[[bytes], Coroutine[Any, Any, None]]
+"""Passes a block on to whoever reads the answer; it waits while the reader is slow."""
 
 
 class AnswerStream(Protocol):
@@ -47,6 +51,10 @@ class AnswerStream(Protocol):
         ...
 
     def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def pour(self, write: Write) -> None:
+        """Pass each block that is still to come to `write`, until the iteration would end."""
+        ...
 
     async def aclose(self) -> None:
         """Stop it: a stream that has not ended becomes `cancelled`. May be called twice."""

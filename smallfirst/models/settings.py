@@ -22,6 +22,7 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     key: str | None = None
     location: str = "premises"  # device | premises | cloud/<region>
     runtime: Literal["http", "embedded"] = "http"
+    wire: Literal["openai", "anthropic"] = "openai"  # the API it speaks: chat completions, or Anthropic's Messages
     terms: Terms = Terms()
 
 
@@ -61,11 +62,13 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     provider: str | None = None
     model: str | None = None  # upstream name; default: the preset's, else this entry's own name
     replicas: tuple[ReplicaSettings, ...] = ()
+    embeds: bool = False  # it makes embeddings, for POST /v1/embeddings, and stands in no tier
     weights: str | None = None  # embedded runtime: smollm2-135m, a path to a .gguf, or hf:ORG/REPO:FILE.gguf
     threads: int | None = None  # embedded runtime
     cost: CostSettings | None = None
     abilities: AbilitySettings = AbilitySettings()
     timeout_s: float = 120.0
+    stream_s: float = 900.0  # a stream that has not ended by then is cut off
 
 
 class BaselineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -32,9 +32,8 @@ MAX_EVENT = 4 * 1024 * 1024
 """Bytes of one event; a longer one is a fault."""
 
 _QUOTE, _NEWLINE = 0x22, 0x0A
-_BURST = 2048
+_BURST = 500
 """Bytes at hand above which it pays to look for many events at once."""
-_NEVER = b"\x00"
 _NULL = re.compile(rb'"finish_reason": ?null')
 _MORE = re.compile(rb'"(?:usage|error)":(?! ?null)')
 
@@ -56,13 +55,18 @@ _chunk = msgspec.json.Decoder(Chunk)
 
 
 class Framer:
-    """One stream. `strip`: log-probabilities are read and taken out; `text`: text and tool calls are gathered."""
+    """One stream of `n` choices.
+
+    `strip`: log-probabilities are read and taken out; `text`: text and tool calls are gathered.
+    """
 
     __slots__ = (
         "_after",
         "_before",
         "_buffer",
         "_calls",
+        "_finished",
+        "_n",
         "_parse_all",
         "_strip",
         "_text",
@@ -78,9 +82,10 @@ class Framer:
         "usage",
     )
 
-    def __init__(self, *, strip: bool = False, text: bool = False) -> None:
+    def __init__(self, *, strip: bool = False, text: bool = False, n: int = 1) -> None:
+        self._n, self._finished = n, 0
         self._buffer = b""
-        self._before = self._after = _NEVER
+        self._before = self._after = b""  # what stood around the last plain event's words; empty: there was none
         self._strip, self._text = strip, text
         self._parse_all = strip or text
         self._texts: list[str] = []
@@ -97,8 +102,8 @@ class Framer:
 
     @property
     def complete(self) -> bool:
-        """Whether the answer came to its end."""
-        return not self.broken and self.error is None and (self.done or self.finish is not None)
+        """Whether the answer came to its end: of each choice, where the upstream does not say that it is done."""
+        return not self.broken and self.error is None and (self.done or self._finished >= self._n)
 
     @property
     def text(self) -> str:
@@ -114,6 +119,13 @@ class Framer:
             return b""
         if self._buffer:
             data = self._buffer + data
+        elif (
+            self._after and data.startswith(self._before) and data.endswith(self._after)
+        ):  # one plain event, the usual case
+            words = data[len(self._before) : len(data) - len(self._after)]
+            if words and b'"' not in words and b"\n" not in words and b"\r" not in words:
+                self.tokens += 1
+                return data
         if b"\r" in data:
             data = _newlines(data)
         return self._split(data)
@@ -135,7 +147,7 @@ class Framer:
                 start = at = at + 1
                 continue
             end += 2
-            if len(data) - at > _BURST and (last := self._run(data, at)) > at:
+            if self._after and len(data) - at > _BURST and (last := self._run(data, at)) > at:
                 at = last
                 continue
             if not self._plain(data, at, end):
@@ -170,7 +182,9 @@ class Framer:
     def _plain(self, data: bytes, at: int, end: int) -> bool:
         """Whether data[at:end] is content and nothing else; if so, it is counted."""
         before, after = self._before, self._after
-        if data.startswith(before, at) and data.endswith(after, at, end):  # as the last one, but for its words
+        if (
+            after and data.startswith(before, at) and data.endswith(after, at, end)
+        ):  # as the last one, but for its words
             words, rest = at + len(before), end - len(after)
             if words < rest and data.find(b'"', words, rest) < 0:
                 self.tokens += 1
@@ -222,7 +236,7 @@ class Framer:
         if self._strip and any(choice.logprobs is not None for choice in chunk.choices):
             event = b"data: " + strip_logprobs(payload) + b"\n\n"
         if withheld:
-            self.tail.append(event)
+            self.tail.append(event if event.count(b"\n") == 2 else b"data: " + payload.replace(b"\n", b" ") + b"\n\n")
             return b""
         return event
 
@@ -236,6 +250,7 @@ class Framer:
             first = choice.index == 0
             if choice.finish_reason is not None:
                 withheld = True
+                self._finished += 1
                 if first:
                     self.finish = choice.finish_reason
             if choice.logprobs is not None and first:

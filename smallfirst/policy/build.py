@@ -6,7 +6,7 @@ Knows which settings each kind reads. Does not know the file they came from: the
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from smallfirst.core import Tier
 from smallfirst.errors import ConfigError
@@ -26,6 +26,7 @@ READS = {
     "threshold": {"accept"},
     "cascade": {"accept", "try_above"},
     "panel": {"panel", "accept", "try_above"},
+    "certified": {"certificate", "on_alarm"},
 }
 """Which settings each kind reads; one that is given and not read is a mistake in the config."""
 
@@ -36,9 +37,25 @@ def default_settings(tiers: tuple[Tier, ...]) -> PolicySettings:
     return PolicySettings(kind="cascade", accept={name: p for name, p in AUTO_ACCEPT.items() if name in there})
 
 
-def build_policy(name: str, settings: PolicySettings, tiers: tuple[Tier, ...]) -> Policy:
-    """The policy that `settings` describe. Raises ConfigError with one line for each mistake found."""
-    problems = [*_unread(settings), *_numbers(settings, tiers), *_models(settings, tiers)]
+def policy_problems(settings: PolicySettings, tiers: tuple[Tier, ...]) -> list[str]:
+    """What is wrong, each as `.field: words`. Files that are named are not looked at."""
+    found = [*_unread(settings), *_numbers(settings, tiers), *_models(settings, tiers)]
+    if settings.kind == "certified" and not settings.certificate:
+        found.append(".certificate: a policy of kind certified needs the file that `smallfirst calibrate` wrote")
+    return found
+
+
+def build_policy(
+    name: str,
+    settings: PolicySettings,
+    tiers: tuple[Tier, ...],
+    certified: Callable[[str, PolicySettings], Policy] | None = None,
+) -> Policy:
+    """The policy that `settings` describe. Raises ConfigError with one line for each mistake found.
+
+    `certified` makes a policy from a certificate: that takes files and digests, which this room does not know.
+    """
+    problems = policy_problems(settings, tiers)
     if problems:
         raise ConfigError([f"policies.{name}{problem}" for problem in problems])
     match settings.kind:
@@ -52,11 +69,15 @@ def build_policy(name: str, settings: PolicySettings, tiers: tuple[Tier, ...]) -
             above = Cascade(name, settings.accept, settings.try_above)
             panel = settings.panel
             return Panel(name, panel.models if panel else (), above, with_mid=bool(panel and panel.with_mid))
+        case "certified":
+            if certified is None:
+                raise ConfigError([f"policies.{name}: a certified policy can't be made here"])
+            return certified(name, settings)
 
 
 def _unread(settings: PolicySettings) -> Iterable[str]:
     plain = PolicySettings()
-    for field in ("model", "accept", "try_above", "panel"):
+    for field in ("model", "accept", "try_above", "panel", "certificate", "on_alarm"):
         if getattr(settings, field) != getattr(plain, field) and field not in READS[settings.kind]:
             readers = " or ".join(kind for kind, fields in READS.items() if field in fields)
             yield f".{field}: a policy of kind {settings.kind} does not read this; kind {readers} does"

@@ -17,12 +17,15 @@ class PolicySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     fixed: `model` always. threshold: the lowest tier whose predicted p_correct reaches `accept[tier]` answers,
     unchecked. cascade: answer, check against `accept[tier]`, hand up. panel: `panel.models` are asked side by side
-    and served when they agree; otherwise hand up.
+    and served when they agree; otherwise hand up. certified: what `certificate` was issued for, while it is in force;
+    otherwise, and for requests that it does not cover, the highest tier answers.
     """
 
-    kind: Literal["fixed", "threshold", "cascade", "panel"] = "cascade"
+    kind: Literal["fixed", "threshold", "cascade", "panel", "certified"] = "cascade"
     model: str | None = None
     accept: dict[str, float] = {}  # tier -> least p_correct that is served; default 0.8
     try_above: float = 0.3  # cascade: a tier predicted below this is not even asked
     panel: PanelSettings | None = None
+    certificate: str | None = None  # certified: the file that `smallfirst calibrate` wrote, relative to this one
+    on_alarm: Literal["frontier"] = "frontier"  # certified: who answers once the monitor has raised its alarm
     stream: Literal["hold"] = "hold"

@@ -87,7 +87,9 @@ def test_no_key_is_kept():
     (KeysSettings(accept=(KeySettings(name="b", key="  "),)), "is empty"),
     (KeysSettings(accept=(KeySettings(name=" ", key="k"),)), "needs a name"),
     (KeysSettings(accept=(KeySettings(name="b", key="k", min_class="helth"),)), "did you mean `health`"),
-    (KeysSettings(required=True), "nobody could call"),
+    (KeysSettings(accept=(KeySettings(name="b", key="k", classes=("publik",)),)), "did you mean `public`"),
+    (KeysSettings(accept=(KeySettings(name="b", key="k", team="nobody"),)), "there is no team called `nobody`"),
+    (KeysSettings(accept=(KeySettings(name="b", key="k", rpm=0),)), "rpm: must be above 0"),
 ])  # fmt: skip
 def test_mistakes_in_the_section(settings, says):
     with pytest.raises(ConfigError, match=says) as caught:

@@ -93,14 +93,14 @@ def test_starter_file_is_fine(run, tmp_path):
 
 def test_check_names_every_mistake_and_fails(run, tmp_path):
     file = tmp_path / "bad.yaml"
-    file.write_text(SOUND + "monitor: {}\nservr: {}\npolicies: {auto: {kind: cascde}}\n")
+    file.write_text(SOUND + "teams: {}\nservr: {}\npolicies: {auto: {kind: cascde}}\n")
     result = run("check", file)
     assert result.exit_code == 1
     for says in (
         "line 3: providers.openai.key: the environment variable OPENAI_API_KEY is not set",
-        "line 10: monitor: known, but not in this version",
+        "line 10: teams: known, but not in this version",
         "line 11: unknown key `servr`; did you mean `server`?",
-        "line 12: policies.auto.kind: must be one of `cascade`, `fixed`, `panel`, `threshold`",
+        "line 12: policies.auto.kind: must be one of `cascade`, `certified`, `fixed`, `panel`, `threshold`",
         "bad.yaml: 4 mistakes",
     ):
         assert says in result.stderr
@@ -183,7 +183,10 @@ def test_names_numbers_and_addresses(old, new, line, says):
     ("privacy: {rules: []}", "privacy.default_class: no model of any tier may see `internal`, the class of a query"),
     ("keys: {accept: [{name: a, key: '${WARD_KEY}', models: [auto]}]}", "keys.accept[0].models[0]: unknown model"),
     ("keys: {accept: [{name: a, key: '${WARD_KEY}'}, {name: a, key: '${EU_API_KEY}'}]}", "keys.accept[1].name: "),
-    ("keys: {required: true}", "keys.required: keys are required but none is listed"),
+    ("keys: {url: mysql://x/y}", "keys.url: must be sqlite:///PATH or postgresql://"),
+    ("teams: {clinic: {policies: [careful]}}", "teams.clinic.policies[0]: unknown policy `careful`"),
+    ("teams: {clinic: {usd_per_day: -1}}", "teams.clinic.usd_per_day: must be above 0"),
+    ("server: {admin_listen: here}", "server.admin_listen: must be HOST:PORT"),
 ])  # fmt: skip
 def test_what_other_sections_name(more, says):
     said = found(f"{SOUND}{more}\n", "error")

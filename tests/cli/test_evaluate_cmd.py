@@ -65,6 +65,14 @@ def test_json_on_standard_output_and_one_policy(evaluate):
     assert [one["name"] for one in found["ways"] if one["kind"] == "policy"] == ["panel"]
 
 
+def test_a_model_goes_by_its_name_or_by_the_one_its_endpoint_knows(evaluate, made):
+    text = (made / "config.yaml").read_text()
+    text = text.replace("made-mid: {provider", "middle: {model: made-mid, provider").replace("[made-mid]", "[middle]")
+    (made / "renamed.yaml").write_text(text.replace("made-slm-c: {provider", "made-slm-c: {model: org/c, provider"))
+    _, text, _ = evaluate(".", "-c", "renamed.yaml", "--policy", "cascade", "--json", "--draws", 50)
+    assert {one["name"] for one in json.loads(text)["models"]} >= {"middle", "made-slm-c"}
+
+
 def test_laws_of_ones_own_and_prices(evaluate, made):
     (made / "laws.yaml").write_text("models: {made-mid: {first_ms: 7, token_ms: 3, source: measured by hand}}")
     stated = ["--latency", "laws.yaml", "--price", "slm=0.2", "--price", "made-mid=1/2"]

@@ -100,6 +100,7 @@ def without(made, model, query_ids):
         (rows(), {"models": ("tiny", "huge")}, r"no outcomes of 'huge'"),
         (rows(), {"players": Players(baseline="huge")}, r"baseline 'huge' is not among the models"),
         (rows(), {"players": Players(prices=dict.fromkeys(MODELS, Price(0, 0, 0, "t")))}, "costs nothing.*--price"),
+        (rows(), {"players": Players(prices={"big": Price(0, 0, 0, "t")})}, "'big' costs nothing.*--price big="),
         ([], {}, "no outcomes in it"),
         ([{**rows()[0], "cost_usd": -1}, *rows()[1:]], {}, "line 1: cost_usd can't be negative"),
     ],
@@ -141,3 +142,12 @@ def test_scores_are_aligned_with_prompts(tmp_path):
         numbers = np.array([int(prompt.split()[-1]) for prompt in part.table.prompts])
         assert (part.scores[:, 0] == numbers % 2).all()
         assert (part.scores[:, 1] == (numbers + 1) % 2).all()
+
+
+def test_only_some_benchmarks(tmp_path):
+    made = [{**row, "benchmark": "even" if int(row["query_id"][1:]) % 2 == 0 else "odd"} for row in rows(120)]
+    data = read(tmp_path, made, benchmarks=("odd",))
+    assert data.name == "o: odd"
+    assert {int(prompt.split()[-1]) % 2 for prompt in (*data.fit.table.prompts, *data.report.table.prompts)} == {1}
+    with pytest.raises(DataError, match=r"no benchmark 'none'; there are: even, odd"):
+        read(tmp_path, made, benchmarks=("none",))

@@ -73,6 +73,15 @@ def test_a_model_that_is_always_right_gets_a_probe_that_says_so(tmp_path: Path):
     assert load_probes(tmp_path, [MODEL]) == {MODEL.name: made}
 
 
+@pytest.fixture
+def heeded():
+    """Ctrl-C is heeded, also where the tests run in the background of a script that has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeded")
 def test_an_interrupted_probe_goes_on_where_it_stopped(tmp_path: Path):
     def stop(n: int, call: Call) -> Outcome | None:
         if n == 21:

@@ -1,5 +1,8 @@
 """Policies on recorded answers: the virtual clock, the arrays and the policies say the same, query by query."""
 
+from pathlib import Path
+
+import msgspec
 import numpy as np
 import pytest
 
@@ -12,11 +15,14 @@ from smallfirst.evals.agreement_rule import Rule, agreement_rule, make_rule
 from smallfirst.evals.baselines import always
 from smallfirst.evals.dataset import Request, load
 from smallfirst.evals.latency import hedged, one_after_another, shipped_laws, side_by_side
+from smallfirst.evals.players import Players
+from smallfirst.evals.recorded_experiment import LINEUPS
 from smallfirst.evals.recorded_policies import critical_calls, lay_out, run
 from smallfirst.policy.build import build_policy
 from smallfirst.policy.protocol import Facts, Plan, Start, Wake, Woke
 from smallfirst.policy.settings import PanelSettings, PolicySettings
 
+SHARED = Path(__file__).parents[3] / "shared" / "data" / "outcomes"
 SLM = ("made-slm-a", "made-slm-b", "made-slm-c")
 
 
@@ -87,8 +93,6 @@ def test_a_cascade_pays_and_waits_for_every_step(data, bench):
 
 def test_nothing_that_routes_sees_a_reported_score(data, bench):
     """Scores of the report part turned round: the same decisions, other figures."""
-    import msgspec
-
     table = msgspec.structs.replace(data.report.table, scores=1 - data.report.scores)
     turned = msgspec.structs.replace(data, report=msgspec.structs.replace(data.report, table=table))
     for made in (
@@ -101,8 +105,6 @@ def test_nothing_that_routes_sees_a_reported_score(data, bench):
 
 
 def test_without_answers_policies_and_the_rule_say_so(data):
-    import msgspec
-
     bare = msgspec.structs.replace(data, recordings=None)
     with pytest.raises(DataError, match=r"add an `answer`.*--answers"):
         lay_out(bare, shipped_weights())
@@ -110,8 +112,6 @@ def test_without_answers_policies_and_the_rule_say_so(data):
 
 
 def test_the_rule_is_chosen_on_the_fit_part(data):
-    import msgspec
-
     rule = make_rule(data)
     assert (rule.lead, rule.above) == ("made-mid", "made-frontier")
     assert set(rule.witnesses) == set(SLM)
@@ -122,6 +122,22 @@ def test_the_rule_is_chosen_on_the_fit_part(data):
     assert (two.lead, len(two.witnesses)) == (rule.witnesses[0], 2)
     alone = msgspec.structs.replace(data.players, tiers=(Tier("slm", ("made-slm-a",)), data.players.tiers[2]))
     assert make_rule(msgspec.structs.replace(data, players=alone)) is None
+
+
+@pytest.mark.shared
+def test_the_untuned_rule_is_the_study_s():
+    if not SHARED.is_dir():
+        pytest.skip("../shared/data/outcomes is not there")
+    lineup = LINEUPS["zeroeval"]
+    tiers = tuple(Tier(tier, tuple(models)) for tier, models in lineup.tiers.items())
+    players = Players(lineup.roles, tiers, lineup.prices(), "gpt-4o")
+    recorded = load(Request(SHARED / "zeroeval.parquet", players, laws=shipped_laws()))
+    rule = Rule("mini", tuple(lineup.slm), "gpt-4o")
+    served, top = agreement_rule(recorded, rule), always(recorded.report, "gpt-4o")
+    # feasibility.csv, f_never_any: cost .470, relative quality .998, over 20 splits of all prompts; 70% are here
+    assert served.costs.sum() / top.costs.sum() == pytest.approx(0.470, abs=0.04)
+    assert served.scores.sum() / top.scores.sum() == pytest.approx(0.998, abs=0.015)
+    assert served.sequential == pytest.approx(1.24, abs=0.03)
 
 
 # -- the clock ------------------------------------------------------------------------------------------------------

@@ -80,6 +80,12 @@ def test_the_worst_router_is_below_random():
     assert found.apgr.low <= found.apgr.estimate <= found.apgr.high
 
 
+@pytest.mark.filterwarnings("error")
+def test_between_equal_models_there_is_nothing_to_recover():
+    found = measure("any", RNG.random(N), WEAK, WEAK, Resamples(GROUPS, draws=20))
+    assert np.isnan([found.apgr.estimate, found.apgr.low, found.cpt50.estimate, found.cpt80.high]).all()
+
+
 def test_a_curve_by_hand():
     shares, qualities = curve([3, 1, 1, 2], np.array([0.0, 1, 0, 0]), np.array([1.0, 1, 1, 0]))
     assert shares.tolist() == [0, 0.25, 0.5, 1]  # the two equal ones go up together

@@ -60,8 +60,14 @@ class Stage:
         return len(self.upstreams[model].requests)
 
 
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all: prices are looked up by a process of their own, once, and kept there."""
+    return tmp_path_factory.mktemp("home")
+
+
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Any]:
+def stage(tmp_path: Path, home: Path) -> Iterator[Any]:
     """`stage(small=script, large=script, **sections)`: the models in order become the tiers slm, mid, frontier."""
     with contextlib.ExitStack() as stack:
 
@@ -104,7 +110,7 @@ def stage(tmp_path: Path) -> Iterator[Any]:
             entries: list[Entry] = []
             found = {name: sure(name) for name in names} if probes is None else probes
             app = App(
-                settings, {"HOME": str(tmp_path)}, ledger_path=tmp_path / "ledger.db", probes=found,
+                settings, {"HOME": str(home)}, ledger_path=tmp_path / "ledger.db", probes=found,
                 observers=(entries.append,),
             )  # fmt: skip
             url = stack.enter_context(running(app))

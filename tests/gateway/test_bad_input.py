@@ -191,6 +191,24 @@ def test_a_client_that_is_too_slow_with_its_body_is_told_so(stage: Any) -> None:
     assert b"body_timeout" in reply
 
 
+@pytest.mark.parametrize("before", [b"", b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"])
+def test_a_client_that_is_too_slow_with_its_head_is_told_so(stage: Any, before: bytes) -> None:
+    """Also as the second request of a connection; an idle one is uvicorn's business."""
+    up = stage(small=lambda _: "ok", server=ServerSettings(body_timeout_s=0.05))
+    host, port = up.root.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as sock:
+        if before:
+            sock.sendall(before)
+            assert sock.recv(65536).startswith(b"HTTP/1.1 200")
+        sock.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHos")
+        reply = b""
+        while piece := sock.recv(65536):
+            reply += piece
+    assert b" 408 " in reply.split(b"\r\n")[0]
+    assert json.loads(reply.split(b"\r\n\r\n")[1])["error"]["code"] == "head_timeout"
+    assert post(up, json.dumps(FINE).encode())[0] == 200
+
+
 def test_a_length_that_lies_does_not_take_the_server_down(stage: Any) -> None:
     up = stage(small=lambda _: "ok")
     body = json.dumps(FINE).encode()
@@ -219,3 +237,11 @@ def test_keys(stage: Any) -> None:
     assert up.entries[-1].key_id == "team"
     named = json.dumps({**FINE, "model": "large"}).encode()
     assert post(up, named, Authorization="Bearer sk-right")[1]["error"]["code"] == "model_not_allowed"
+
+
+def test_a_dial_that_limits_nothing_is_no_fault(stage: Any) -> None:
+    up = stage(small=lambda _: "ok")
+    for dial in ("max_cost_usd", "max_latency_ms"):
+        assert post(up, json.dumps({**FINE, "smallfirst": {dial: 1e308}}).encode())[0] == 200
+    status, payload = post(up, json.dumps(FINE).encode(), **{"x-smallfirst-max-cost-usd": "nan"})
+    assert (status, payload["error"]["code"]) == (400, "invalid_header")

@@ -198,6 +198,15 @@ def test_one_clean_error_when_every_model_fails(stage: Any, broken: Wire, status
     assert up.entries[0].status == status
 
 
+def test_a_model_that_takes_too_long_is_handed_up_and_the_last_one_is_a_504(stage: Any) -> None:
+    up = stage(small=lambda _: Wire(steps=("stall",)), large=lambda _: "fine")
+    assert header(up.ask(), "model") == "large"
+    assert up.entries[0].attempts[0].outcome.status is Status.timed_out
+    with pytest.raises(openai.InternalServerError) as caught:
+        up.ask(model="small")
+    assert (caught.value.status_code, caught.value.code) == (504, "upstream_timeout")
+
+
 def test_a_lone_replica_is_tried_twice(stage: Any) -> None:
     answers = iter([fault(500), GOOD])
     up = stage(only=lambda _: next(answers))
@@ -318,3 +327,113 @@ def test_n_choices_stream_one_by_one(stage: Any) -> None:
     _, chunks = collect(up, n=2)
     texts = {c.choices[0].index: c.choices[0].delta.content for c in chunks if c.choices[0].delta.content}
     assert texts == {0: "hello 0", 1: "hello 1"}
+
+
+def lines(*chunks: Any, end: str = "data: [DONE]\n\n") -> Wire:
+    """A stream of these chunks, as an upstream writes it."""
+    base = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    steps = [f"data: {json.dumps({**base, **chunk})}\n\n".encode() for chunk in chunks]
+    steps.append(end.encode())
+    return Wire(steps=tuple(steps), headers=(("Content-Type", "text/event-stream"),), framing="chunked")
+
+
+def choice(index: int = 0, finish: str | None = None, **delta: Any) -> dict[str, Any]:
+    return {"index": index, "delta": delta, "finish_reason": finish}
+
+
+def test_choices_that_are_relayed_and_cut_are_not_taken_for_whole(stage: Any) -> None:
+    """The first of two choices had ended; the second broke off in the midst, without [DONE]."""
+    cut = lines(
+        {"choices": [choice(0, content="one")]},
+        {"choices": [choice(1, content="two, and")]},
+        {"choices": [choice(0, "stop")]},
+        end=": that was all\n\n",
+    )
+    up = stage(large=lambda _: cut)
+    with pytest.raises(openai.APIError):
+        collect(up, n=2)
+    assert up.entries[0].attempts[0].outcome.status is Status.broken
+
+
+def test_relayed_choices_come_whole(stage: Any) -> None:
+    wire = lines(
+        {"choices": [choice(0, content="one")]},
+        {"choices": [choice(1, content="two")]},
+        {"choices": [choice(0, "stop")]},
+        {"choices": [choice(1, content=" more")]},
+        {"choices": [choice(1, "length")]},
+    )
+    _, chunks = collect(stage(large=lambda _: wire), n=2)
+    texts, ends = {0: "", 1: ""}, {}
+    for one in (c.choices[0] for c in chunks if c.choices):
+        texts[one.index] += one.delta.content or ""
+        ends[one.index] = one.finish_reason or ends.get(one.index)
+    assert texts == {0: "one", 1: "two more"}
+    assert ends == {0: "stop", 1: "length"}
+
+
+def test_a_stream_that_never_says_why_it_ended_still_ends_for_the_client(stage: Any) -> None:
+    wire = lines({"choices": [choice(content="all of it")]})
+    text, chunks = collect(stage(large=lambda _: wire))
+    assert text == "all of it"
+    assert chunks[-1].choices[0].finish_reason == "stop"
+    assert chunks[-1].model_extra["smallfirst"]["reason"] == "only_tier"
+
+
+def test_a_last_event_over_several_lines(stage: Any) -> None:
+    spread = b'data: {"id": "x", "choices":\ndata: [{"index": 0, "delta": {}, "finish_reason": "stop"}]}\n\n'
+    first = lines({"choices": [choice(content="fine")]}).steps[0]
+    wire = Wire(steps=(first, spread), headers=(("Content-Type", "text/event-stream"),), framing="chunked")
+    text, chunks = collect(stage(large=lambda _: wire))
+    assert (text, chunks[-1].choices[0].finish_reason) == ("fine", "stop")
+
+
+def test_tool_calls_are_relayed_piece_by_piece_and_held_ones_come_whole(stage: Any) -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    call = ToolCall("f", '{"a": 1}')
+    for models in ({"large": lambda _: Reply(tool_calls=(call, call))},
+                   {"small": lambda _: Reply(tool_calls=(call, call)), "large": lambda _: "no"}):  # fmt: skip
+        _, chunks = collect(stage(**models), tools=[tool])
+        got: dict[int, str] = {}
+        for piece in (t for c in chunks if c.choices for t in c.choices[0].delta.tool_calls or ()):
+            got[piece.index] = got.get(piece.index, "") + (piece.function.arguments or "")
+        assert got == {0: call.arguments, 1: call.arguments}
+        assert chunks[-1].choices[0].finish_reason == "tool_calls"
+
+
+def test_what_tools_and_schemas_take_of_the_context_is_counted(stage: Any) -> None:
+    sizes = {"small": AbilitySettings(context=200), "large": AbilitySettings(context=2000)}
+    up = stage(small=lambda _: GOOD, large=lambda _: Reply(tool_calls=(ToolCall("f", "{}"),)), abilities=sizes)
+    words = {"type": "object", "description": "word " * 300}
+    tool = {"type": "function", "function": {"name": "f", "parameters": words}}
+    assert header(up.ask(tools=[tool]), "model") == "large"
+    assert up.seen("small") == 0
+
+
+def test_the_older_functions_count_as_tools(stage: Any) -> None:
+    blind = {"small": AbilitySettings(tools=False)}
+    up = stage(small=lambda _: GOOD, large=lambda _: Reply(tool_calls=(ToolCall("f", "{}"),)), abilities=blind)
+    up.ask(extra_body={"functions": [{"name": "f", "parameters": {"type": "object"}}]})
+    assert up.seen("small") == 0
+
+
+def test_max_cost_reckons_with_every_choice(stage: Any) -> None:
+    up = stage(small=lambda _: GOOD, large=lambda _: "large")
+    dial = {"smallfirst": {"max_cost_usd": 0.0005}}
+    assert header(up.ask(max_tokens=200, extra_body=dial), "model") == "small"
+    with pytest.raises(openai.BadRequestError) as caught:
+        up.ask(max_tokens=200, n=2, extra_body=dial)
+    assert caught.value.code == "limit_too_tight"
+
+
+def test_a_fault_of_our_own_is_a_500_and_is_written_down(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    up = stage(small=lambda _: GOOD)
+
+    def broken(*_: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(up.app.engine, "score", broken)
+    with pytest.raises(openai.InternalServerError) as caught:
+        up.ask()
+    assert caught.value.code == "internal_error"
+    assert (up.entries[0].status, up.entries[0].error_code) == (500, "internal_error")

@@ -5,14 +5,18 @@ import io
 import json
 
 import click
+import msgspec
 import pytest
 from click.testing import CliRunner
 from entries import NOW, attempt, entry
 from rich.console import Console
 
 from smallfirst.cli.report_cmd import render_report, report, usd
-from smallfirst.core import NANO
+from smallfirst.core import NANO, Feedback, OutReason
 from smallfirst.errors import LedgerError
+from smallfirst.ledger.notes import Audit, CertificateInUse, Detector
+from smallfirst.ledger.promises import Alarm, Audits, Kept, Opinion, Promises
+from smallfirst.ledger.queries import open_ledger, summary
 from smallfirst.ledger.report import make_report, since
 from smallfirst.ledger.settings import LedgerSettings
 from smallfirst.ledger.summary import Percentiles, Summary, TierLine
@@ -143,3 +147,52 @@ def test_dollars_keep_the_digits_that_matter():
         "$0.0000452",
         "-$3.00",
     ]
+
+
+def test_the_report_says_who_is_inside_and_why_not(path):
+    promises = Promises(
+        inside=60,
+        outside={"narrowed": 8, "alarm": 2},
+        certificates=(Kept("promise", "c1", 0.02, 0.95, 60, 70),),
+        audits=Audits(10, 9, NANO // 100, 6, 8, 4),
+        alarms=(Alarm("promise", "c1", "math", 41, NOW),),
+        feedback={"slm": Opinion(3, 0.5)},
+    )
+    found = msgspec.structs.replace(SUMMARY, promises=promises)
+    row = make_report(found).promise
+    assert (row.inside_share, row.not_asked, row.audit_agreement) == (0.6, 30, 0.75)
+    said = shown(found)
+    assert "inside the certificate: 60 (60.0%), narrowed 8, alarm 2; 30 asked for none" in said
+    assert "promise: at most 2.0% below the baseline, 95% sure (certificate c1): 60 of 70 requests" in said
+    assert "audits: 10, 75.0% as the baseline, 4 graded; they cost $0.01" in said
+    assert "ALARM since 2026" in said
+    assert "(slice math, 41 audits); certify it again" in said
+    assert "not tested): slm 0.50 of 3" in said
+
+
+def test_a_report_without_promises_says_nothing_of_them():
+    said = shown(SUMMARY)
+    assert "certificate" not in said
+    assert "audits" not in said
+
+
+def test_promises_are_read_from_the_ledger(tmp_path):
+    ledger = Ledger.open(LedgerSettings(), tmp_path / "ledger.db")
+    for i, reason in enumerate([None, None, OutReason.alarm, OutReason.alarm, OutReason.limit]):
+        ledger.record(entry(i, certificate_id="c1", in_certificate=reason is None, out_reason=reason))
+    ledger.record(entry(5, out_reason=OutReason.too_strict))
+    ledger.record(entry(6))
+    ledger.note(CertificateInUse("c1", "promise", "d", "{}", 0.02, 0.95, NOW, NOW))
+    ledger.note(Detector("c1", "all", 7, "{}", NOW + 1, NOW + 1))
+    ledger.note(Audit("req_00000000", NOW, "promise", "c1", True, "all", 0.1, "small", "best", "ok", 1, 5, 2, "same"))
+    ledger.note(Feedback("req_00000001", 1.0, None, NOW))
+    ledger.note(Feedback("req_of_nobody", 0.0, None, NOW))
+    ledger.close()
+    conn = open_ledger(tmp_path / "ledger.db")
+    found = summary(conn, 0, NOW * 2).promises
+    conn.close()
+    assert (found.inside, found.outside) == (2, {"alarm": 2, "limit": 1, "too_strict": 1})
+    assert found.certificates == (Kept("promise", "c1", 0.02, 0.95, 2, 5),)
+    assert (found.audits.requests, found.audits.cost, found.audits.agreed) == (1, 7, 1)
+    assert [(alarm.policy, alarm.slice, alarm.audits) for alarm in found.alarms] == [("promise", "all", 7)]
+    assert found.feedback == {"slm": Opinion(1, 1.0)}

@@ -219,6 +219,59 @@ def test_a_whole_answer_to_a_stream_request_is_broken() -> None:
     assert answer.outcome.status is Status.broken
 
 
+@pytest.mark.parametrize("every", [0, 1, 3])
+def test_pouring_gives_what_iterating_gives_also_to_a_slow_reader(every) -> None:
+    """A write that waits holds the stream up and loses nothing: the next block comes after it has ended."""
+    reply = Reply(text=" ".join(f"word-{n}" for n in range(300)), usage=Usage(11, 300, 0))
+    iterated, of_iterated, _ = stream(lambda request: reply)
+
+    async def main(upstream):
+        sender, got, open_writes = HttpSender(), [], 0
+
+        async def write(block: bytes) -> None:
+            nonlocal open_writes
+            assert open_writes == 0, "two writes at once"
+            open_writes += 1
+            if every and len(got) % every == 0:
+                await asyncio.sleep(0.0005)
+            got.append(block)
+            open_writes -= 1
+
+        answer = sender.stream(make_call(upstream.url), PERMIT)
+        got.append(await anext(aiter(answer)))
+        await answer.pour(write)
+        await answer.pour(write)  # it has ended: nothing more
+        await sender.close()
+        return b"".join(got), answer
+
+    with ScriptedUpstream(lambda request: reply) as upstream:
+        poured, of_poured = asyncio.run(main(upstream))
+    assert poured == iterated
+    assert of_poured.tail == of_iterated.tail
+    assert (of_poured.outcome.status, of_poured.outcome.usage) == (Status.ok, Usage(11, 300, 0))
+
+
+@pytest.mark.parametrize("wire", [sse(events("m", REPLY), cut_after=2), Wire(steps=(events("m", REPLY)[1], "stall"))])
+def test_pouring_ends_with_the_fault(wire) -> None:
+    async def main(upstream):
+        sender, got = HttpSender(), []
+
+        async def write(block: bytes) -> None:
+            got.append(block)
+
+        answer = sender.stream(make_call(upstream.url, timeout_s=0.2), PERMIT)
+        got.append(await anext(aiter(answer)))
+        await answer.pour(write)
+        await sender.close()
+        return b"".join(got), answer.outcome.status
+
+    wire = Wire(steps=wire.steps, headers=(("Content-Type", "text/event-stream"),), framing="chunked")
+    with ScriptedUpstream(lambda request: wire) as upstream:
+        got, status = asyncio.run(main(upstream))
+    assert got == b"".join(step for step in wire.steps if isinstance(step, bytes))
+    assert status is (Status.broken if wire.steps[-1] == "cut" else Status.timed_out)
+
+
 def test_the_connection_of_a_stream_is_used_again() -> None:
     async def main(upstream):
         sender = HttpSender()

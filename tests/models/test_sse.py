@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -117,6 +118,14 @@ def test_rubbish_never_raises_and_is_never_complete_by_accident(data, places) ->
     whole, one = run([data])
     pieces, two = run(cut(data, places))
     assert (whole, outcome(one)) == (pieces, outcome(two))
+
+
+@pytest.mark.parametrize("parsed", [False, True])
+@pytest.mark.parametrize("data", [b"\x00a\x00", b"\x00", b"\x00\n\n\x00words\x00\n\n\x00", b"\x00a\x00\n\n"])
+def test_zeros_are_no_event(data, parsed) -> None:
+    framer = Framer(text=parsed)
+    assert framer.feed(data) == b""
+    assert framer.tokens == 0
 
 
 @given(st.text(max_size=60))

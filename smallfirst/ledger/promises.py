@@ -1,0 +1,110 @@
+"""What the ledger says about promises: requests inside a certificate and outside, audits, alarms, feedback.
+
+Knows the tables request, audit, monitor, certificate and feedback. Does not know how a certificate is made or judged:
+it counts what was written down. Feedback is counted beside and enters no test, because who gives it chose to.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+
+import msgspec
+
+_STANDING = """
+    SELECT in_certificate, out_reason, count(*) FROM request
+    WHERE at >= :since AND at < :until AND (certificate_id IS NOT NULL OR out_reason IS NOT NULL)
+    GROUP BY in_certificate, out_reason
+"""
+_CERTIFICATES = """
+    SELECT certificate.policy, certificate.id, certificate.max_quality_loss, certificate.confidence,
+        sum(request.in_certificate), count(*)
+    FROM request JOIN certificate ON certificate.id = request.certificate_id
+    WHERE request.at >= :since AND request.at < :until
+    GROUP BY certificate.id ORDER BY count(*) DESC, certificate.id
+"""
+_AUDITS = """
+    SELECT count(*), coalesce(sum(calls), 0), coalesce(sum(cost + judge_cost), 0),
+        coalesce(sum(agreement IN ('same', 'alike')), 0), count(agreement), count(served_score)
+    FROM audit WHERE at >= :since AND at < :until
+"""
+_ALARMS = """
+    SELECT certificate.policy, monitor.certificate_id, monitor.slice, monitor.n, monitor.alarmed_at
+    FROM monitor JOIN certificate ON certificate.id = monitor.certificate_id
+    WHERE monitor.alarmed_at IS NOT NULL AND monitor.alarmed_at < :until
+    ORDER BY monitor.alarmed_at, monitor.slice
+"""
+_FEEDBACK = """
+    SELECT coalesce(request.served_tier, '?'), count(*), avg(feedback.value)
+    FROM feedback JOIN request ON request.id = feedback.request_id
+    WHERE feedback.at >= :since AND feedback.at < :until
+    GROUP BY request.served_tier ORDER BY count(*) DESC
+"""
+
+
+class Audits(msgspec.Struct, frozen=True):
+    """Requests that the coin chose; `cost` of shadow calls and judges, nano-dollars."""
+
+    requests: int = 0
+    calls: int = 0
+    cost: int = 0
+    agreed: int = 0  # of `compared`: the served answer says what the baseline says
+    compared: int = 0
+    graded: int = 0
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A certificate that was asked for, and how many of its requests stood inside."""
+
+    policy: str
+    certificate_id: str
+    max_quality_loss: float
+    confidence: float
+    inside: int
+    requests: int
+
+
+class Alarm(msgspec.Struct, frozen=True):
+    """A detector that has spoken. It stands until the policy is certified again."""
+
+    policy: str
+    certificate_id: str
+    slice: str
+    audits: int
+    at_us: int
+
+
+class Opinion(msgspec.Struct, frozen=True):
+    """What callers said of one tier's answers: how many, and their mean, 0 (bad) to 1 (good)."""
+
+    count: int
+    mean: float
+
+
+class Promises(msgspec.Struct, frozen=True):
+    """`inside` + the sum of `outside` is how many requests asked for a promise; the others asked for none."""
+
+    inside: int = 0
+    outside: Mapping[str, int] = msgspec.field(default_factory=dict)
+    certificates: tuple[Kept, ...] = ()
+    audits: Audits = Audits()
+    alarms: tuple[Alarm, ...] = ()
+    feedback: Mapping[str, Opinion] = msgspec.field(default_factory=dict)
+
+
+def read_promises(conn: sqlite3.Connection, window: Mapping[str, int]) -> Promises:
+    """Of the requests from `window["since"]` to before `window["until"]`. Raises sqlite3.Error."""
+    inside, outside = 0, dict[str, int]()
+    for within, reason, count in conn.execute(_STANDING, window):
+        if within:
+            inside += count
+        else:
+            outside[reason or "?"] = count
+    return Promises(
+        inside=inside,
+        outside=dict(sorted(outside.items(), key=lambda pair: (-pair[1], pair[0]))),
+        certificates=tuple(Kept(*row) for row in conn.execute(_CERTIFICATES, window)),
+        audits=Audits(*conn.execute(_AUDITS, window).fetchone()),
+        alarms=tuple(Alarm(*row) for row in conn.execute(_ALARMS, {"until": window["until"]})),
+        feedback={tier: Opinion(count, mean) for tier, count, mean in conn.execute(_FEEDBACK, window)},
+    )

@@ -1,0 +1,1 @@
+"""monitor: audits, judges, detectors, alarms, and the certificate in force."""

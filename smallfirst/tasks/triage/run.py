@@ -1,0 +1,117 @@
+"""Texts from a file or a folder -> labels, line by line, so that a run that was stopped goes on where it was.
+
+Knows inputs, the output file (JSONL) and whom to ask where triage is not sure. Does not know terminals. A text that
+can't be read becomes a line with its error: nothing is lost, and the rest is not held up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from smallfirst.errors import DataError
+from smallfirst.tasks.triage.model import Triage
+from smallfirst.tasks.triage.rows import read_records
+from smallfirst.text.documents import READERS, read_document
+
+BATCH = 64
+"""Texts judged together; what a killed run may have to do again."""
+
+
+class Input(msgspec.Struct, frozen=True):
+    """One text to label. `error`: why there is none."""
+
+    id: str
+    text: str = ""
+    error: str | None = None
+
+
+class Line(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of the output."""
+
+    id: str
+    labels: tuple[str, ...] = ()
+    confidence: float | None = None
+    by: str = ""  # triage, or the model that was asked above; empty where nobody could
+    local: tuple[str, ...] = ()  # what triage would have said, where it was handed up
+    cost_usd: float = 0.0
+    error: str | None = None
+
+
+class Above(Protocol):
+    """Whoever is asked where triage is not sure."""
+
+    def ask(self, text: str, labels: list[str]) -> tuple[tuple[str, ...] | None, str, float]:
+        """(labels or None where no usable answer came, who answered, dollars)."""
+        ...
+
+
+def read_inputs(path: Path, text: str, id_field: str | None) -> Iterator[Input]:
+    """Every text of a file of records, or of each readable file of a folder in order of its name.
+
+    Raises DataError where there is nothing to read, or the field is missing.
+    """
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file() and file.suffix.lower() in READERS)
+        if not files:
+            raise DataError(f"{path}: no file in it that can be read ({', '.join(READERS)})")
+        yield from (_from_file(file, str(file.relative_to(path))) for file in files)
+        return
+    if path.suffix.lower() in READERS:
+        yield _from_file(path, path.name)
+        return
+    for number, (at, record) in enumerate(read_records(path), 1):
+        if text not in record:
+            raise DataError(f"{at}: there is no field {text!r}; there are: {', '.join(map(str, record))}")
+        name = str(record.get(id_field, number)) if id_field else str(number)
+        said = record[text]
+        usable = isinstance(said, str) and said.strip()
+        yield Input(name, said) if usable else Input(name, error=f"{at}: {text} is empty")
+
+
+def _from_file(file: Path, name: str) -> Input:
+    try:
+        return Input(name, read_document(file))
+    except DataError as error:
+        return Input(name, error=str(error))
+
+
+def done_before(out: Path) -> set[str]:
+    """Ids that stand in the output already; a last line that was cut off is taken out of it. Raises DataError."""
+    if not out.exists():
+        return set()
+    data = out.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    found = set()
+    for number, line in enumerate(whole.splitlines(), 1):
+        try:
+            found.add(msgspec.json.decode(line, type=Line).id)
+        except msgspec.DecodeError as error:
+            raise DataError(f"{out}, line {number}: not a line of triage ({error}); name another --out") from None
+    if len(whole) < len(data):
+        out.write_bytes(whole)
+    return found
+
+
+def label(inputs: list[Input], triage: Triage, above: Above | None) -> Iterator[Line]:
+    """A line for each input, in order; those that triage is not sure of are asked above where there is somebody."""
+    readable = [one for one in inputs if one.error is None]
+    judged = dict(zip((one.id for one in readable), triage.judge([one.text for one in readable]), strict=True))
+    for one in inputs:
+        if one.error is not None:
+            yield Line(one.id, error=one.error)
+            continue
+        found = judged[one.id]
+        sure = round(found.confidence, 4)
+        if found.kept or above is None:
+            yield Line(one.id, found.labels, sure, "triage" if found.kept else "triage (not sure)")
+            continue
+        labels, who, cost = above.ask(one.text, triage.model.labels)
+        if labels is None:
+            words = "no usable answer from above; what triage would have said is in `labels`"
+            yield Line(one.id, found.labels, sure, "triage (not sure)", cost_usd=cost, error=words)
+        else:
+            yield Line(one.id, labels, sure, who, found.labels, cost)

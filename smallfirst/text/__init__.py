@@ -1,0 +1,1 @@
+"""text: documents -> text, text -> vectors."""

@@ -1,0 +1,142 @@
+"""A file -> its text: .txt, .md, .html, .eml, .pdf, .docx.
+
+Knows formats. Does not know what the text is for. Encodings: UTF-8 with or without a mark, UTF-16 with one; anything
+else is refused, never guessed. A scanned PDF has no text: that is said, and not taken for an empty document.
+
+PDF and Word need the extra `documents` (pypdfium2, python-docx).
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable
+from email import policy
+from email.parser import BytesParser
+from html.parser import HTMLParser
+from pathlib import Path
+
+from smallfirst.errors import DataError, SetupError
+
+LARGEST = 100_000_000
+"""Bytes of a file; a larger one is refused."""
+
+MISSING = "reading {} needs {}: pip install 'smallfirst[documents]'"
+
+
+def read_document(path: Path) -> str:
+    """The text of `path`. Raises DataError that names the file and what to do, SetupError without the extra."""
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise DataError(f"{path}: not a format that is read here; those are {', '.join(READERS)}")
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from None
+    if size > LARGEST:
+        raise DataError(f"{path}: {size / 1e6:.0f} MB; files of up to {LARGEST / 1e6:.0f} MB are read: split it")
+    text = reader(path)
+    if not text.strip():
+        scanned = " (a scan? run it through OCR first)" if path.suffix.lower() == ".pdf" else ""
+        raise DataError(f"{path}: there is no text in it{scanned}")
+    return text
+
+
+def decode(data: bytes, name: str) -> str:
+    """Bytes of a text file as text. Raises DataError with the line of the first byte that is wrong."""
+    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise DataError(f"{name}, line {line}: not UTF-8; convert it (iconv -t utf-8)") from None
+
+
+def html_text(markup: str) -> str:
+    """The words a reader sees; scripts and styles are left out."""
+    words = _Words()
+    words.feed(markup)
+    words.close()
+    return " ".join("".join(words.parts).split())
+
+
+class _Words(HTMLParser):
+    """Collects text, with a blank at each tag."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.parts: list[str] = []
+        self._hidden = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 - the base class's
+        self._hidden += tag in {"script", "style"}
+        self.parts.append(" ")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._hidden -= tag in {"script", "style"} and self._hidden > 0
+        self.parts.append(" ")
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self.parts.append(data)
+
+
+def _plain(path: Path) -> str:
+    return decode(path.read_bytes(), str(path))
+
+
+def _html(path: Path) -> str:
+    return html_text(_plain(path))
+
+
+def _mail(path: Path) -> str:
+    """Subject and body; the plain part where there is one. Attachments are not read."""
+    message = BytesParser(policy=policy.default).parsebytes(path.read_bytes())
+    body = message.get_body(preferencelist=("plain", "html"))
+    try:
+        text = "" if body is None else str(body.get_content())
+    except (LookupError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: its body can't be decoded ({error})") from None
+    if body is not None and body.get_content_subtype() == "html":
+        text = html_text(text)
+    return f"{message.get('subject', '')}\n{text}".strip()
+
+
+def _pdf(path: Path) -> str:
+    try:
+        import pypdfium2  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise SetupError(MISSING.format("PDF", "pypdfium2")) from error
+    try:
+        document = pypdfium2.PdfDocument(path)
+    except pypdfium2.PdfiumError as error:
+        raise DataError(f"{path}: not a PDF that can be opened ({error})") from None
+    try:
+        return "\n".join(page.get_textpage().get_text_bounded() for page in document)
+    finally:
+        document.close()
+
+
+def _word(path: Path) -> str:
+    try:
+        import docx  # noqa: PLC0415 - an extra
+        from docx.opc.exceptions import PackageNotFoundError  # noqa: PLC0415
+    except ImportError as error:
+        raise SetupError(MISSING.format("Word files", "python-docx")) from error
+    try:
+        document = docx.Document(str(path))
+    except (PackageNotFoundError, KeyError, ValueError) as error:
+        raise DataError(f"{path}: not a Word file ({error})") from None
+    cells = (cell.text for table in document.tables for row in table.rows for cell in row.cells)
+    return "\n".join([*(paragraph.text for paragraph in document.paragraphs), *cells])
+
+
+READERS: dict[str, Callable[[Path], str]] = {
+    ".txt": _plain,
+    ".md": _plain,
+    ".html": _html,
+    ".htm": _html,
+    ".eml": _mail,
+    ".pdf": _pdf,
+    ".docx": _word,
+}
+"""By file ending."""
