@@ -151,7 +151,10 @@ def test_the_untuned_rule_on_the_mix_costs_what_the_study_found(mix):
 def test_on_the_mix_what_is_learned_beats_the_words_alone_and_those_beat_a_coin(mix):
     fit, report = study_split(mix.groups, 0.4, np.random.default_rng(1000))
     known, asked = mix.rows(fit), mix.rows(report)
-    ladder = fit_ladder(known, path=Path(rungs=40, recipe=Recipe(gap=Forest(trees=30), price=Forest(trees=15))))
+    ladder = fit_ladder(
+        known,
+        path=Path(rungs=30, grid=120, head_rows=1200, recipe=Recipe(gap=Forest(trees=20), price=Forest(trees=10))),
+    )
     climbed = climb(asked, ladder)
     learned = at_loss(climbed.losses(), climbed.prices(), 0.02)
     chances = np.array([Reader(ladder).heads.logits(prompt) for prompt in asked.prompts])[:, 3:]
