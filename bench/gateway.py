@@ -40,7 +40,8 @@ keys:
 {more}"""
 KEYED = {
     "terms": ", team: all, usd_per_day: 1000000, usd_total: 1000000, rpm: 900000000, tpm: 900000000",
-    "more": "teams: {all: {usd_per_month: 1000000, rpm: 900000000}}\ncache: {ttl_s: 0.000001}\n",
+    "more": "teams: {all: {usd_per_month: 1000000, rpm: 900000000}}\n"
+    "cache: {ttl_s: 0.000001}\nsessions: {ttl_s: 600}\n",
 }
 """Budgets, limits and a team for the key, and a cache in which nothing is ever found: all of it has to be looked up."""
 EVENTS = 31  # of one stream, with [DONE]
