@@ -204,6 +204,13 @@ def warnings(app: App) -> list[str]:
             f"{', '.join(unprobed)}: never probed, so queries are handed up past it. `smallfirst probe MODEL` takes a "
             "few minutes and shows its price first."
         )
+    privacy, models = app.settings.privacy, app.catalogue.models.values()
+    usual = privacy.rules is None and privacy.preset is None and privacy.detect
+    if usual and any(r.location.startswith("cloud") for model in models for r in model.replicas):
+        found.append(
+            "Queries in which personal data are found (an e-mail address, a card number, ...) stay on this machine or "
+            "your premises. Where such data may go is for `privacy.rules` to say: docs/privacy.md."
+        )
     found += [escape(finding.words) for finding in check(app.settings, {}) if finding.level == "warning"]
     return found
 

@@ -50,8 +50,8 @@ class Admission:
         name, team, tags = (None, None, ()) if key is None else (key.name, key.team, key.tags)
         return self._permits.for_class(data_class, Asker(name, team, (*tags, *query.dials.tags), query.asked))
 
-    def admit(self, query: Query, key: Key | None, permit: Permit) -> tuple[Tier, ...]:
-        """The tiers (empty ones left out) that may answer under `permit`.
+    def admit(self, query: Query, key: Key | None, permit: Permit, why: tuple[str, ...] = ()) -> tuple[Tier, ...]:
+        """The tiers (empty ones left out) that may answer under `permit`. `why`: the query has its class, for refusals.
 
         Raises Forbidden when privacy or the key leaves no model, BadRequest when no model left can take the request.
         """
@@ -64,7 +64,7 @@ class Admission:
         )  # fmt: skip
         known = self._memo.get(shape)
         if known is None:
-            tiers = self._narrow(needs, key, permit, named)
+            tiers = self._narrow(needs, key, permit, named, why)
             known = self._memo[shape] = (tiers, min(self._contexts(tiers)))
         tiers, smallest = known
         wanted = needs.input_tokens + max(needs.output_tokens, ANSWER_ROOM)
@@ -73,7 +73,9 @@ class Admission:
     def _contexts(self, tiers: tuple[Tier, ...]) -> list[int]:
         return [self._catalogue.models[name].abilities.context for tier in tiers for name in tier.models]
 
-    def _narrow(self, needs: Needs, key: Key | None, permit: Permit, named: str | None) -> tuple[Tier, ...]:
+    def _narrow(
+        self, needs: Needs, key: Key | None, permit: Permit, named: str | None, why: tuple[str, ...]
+    ) -> tuple[Tier, ...]:
         models = self._catalogue.models
         listed = self._catalogue.tiers if named is None else (Tier(models[named].tier, (named,)),)
         tiers = _keep(listed, lambda name: key is None or key.models is None or name in key.models)
@@ -82,7 +84,7 @@ class Admission:
         seen = frozenset(model for model, _ in permit.replicas)
         tiers = _keep(tiers, seen.__contains__)
         if not tiers:
-            raise Forbidden(refusal(permit, named), code="no_permitted_model", param="model" if named else None)
+            raise Forbidden(refusal(permit, named, why), code="no_permitted_model", param="model" if named else None)
         for words, param, asks, can in DEMANDS:
             if asks(needs):
                 able = {name for name, model in models.items() if can(model)}

@@ -176,7 +176,7 @@ class Exchange:
                 raise Overloaded(_NO_LEDGER, code="ledger_unavailable", retry_after_s=5.0)
             policy = self._policy()  # 1. who plans: `auto`, a policy, or a model by name
             permit = await self._permit()  # 2. privacy: what it holds, and who may see it
-            tiers = engine.admission.admit(query, self.key, permit)
+            tiers = engine.admission.admit(query, self.key, permit, self.assessed.why)
             if engine.auditor is not None and engine.auditor.toss(policy.name):
                 shadows = () if permit.redact else tiers  # a shadow call sees the query as it is
                 self._audit = Audited(query, shadows, unredacted(permit))  # the coin falls before the answer is known

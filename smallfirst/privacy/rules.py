@@ -205,10 +205,15 @@ def narrow(permit: Permit, models: Collection[str]) -> Permit:
     return Permit(permit.data_class, kept, permit.rule, permit.redact & kept)
 
 
-def refusal(permit: Permit, model: str | None = None) -> str:
-    """What to tell a caller whose query no model may see; names the class and the rules that spoke."""
+def refusal(permit: Permit, model: str | None = None, why: Sequence[str] = ()) -> str:
+    """What to tell a caller whose query no model may see; names the class, why it is one (`why`), and the rules that
+    spoke."""
     asked = f"the model {model}" if model else "any configured model"
-    return f"data of class {permit.data_class.name} may not be sent to {asked} ({permit.rule})"
+    cause = f" because of {', '.join(why)}" if why else ""
+    return (
+        f"data of class {permit.data_class.name}{cause} may not be sent to {asked} ({permit.rule}); where it may go is "
+        "for `privacy.rules` in the gateway's config to say"
+    )
 
 
 def describe(rule: Rule) -> str:

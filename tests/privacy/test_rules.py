@@ -105,8 +105,11 @@ def test_two_replicas_behind_one_pair_must_both_be_allowed():
 def test_permits_name_the_rules_that_spoke():
     made = rules(rule("allow", ["health"], location="premises"), rule("deny", ["health"], location="cloud"))
     assert made.permit(DataClass.health, [model("premises")]).rule == "rule 1 allows health to any model at premises"
-    said = refusal(made.permit(DataClass.health, [model("cloud/eu")]), "m")
-    assert said == "data of class health may not be sent to the model m (rule 2 denies health to any model at cloud)"
+    said = refusal(made.permit(DataClass.health, [model("cloud/eu")]), "m", ("declared", "medical_record"))
+    assert said == (
+        "data of class health because of declared, medical_record may not be sent to the model m (rule 2 denies health "
+        "to any model at cloud); where it may go is for `privacy.rules` in the gateway's config to say"
+    )
     assert "no rule allows secret" in refusal(made.permit(DataClass.secret, [model("premises")]))
 
 
