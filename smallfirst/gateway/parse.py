@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 Count = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
-Amount = Annotated[float, Meta(ge=0, le=1e9)]
+Amount = Annotated[float, Meta(ge=0)]
 Label = Annotated[str, Meta(max_length=256)]
 
 
