@@ -61,7 +61,7 @@ def starts(runs: int) -> tuple[float, float]:
         for run in range(runs):
             folder = Path(name) / str(run)
             folder.mkdir()
-            config = CONFIG.format(folder=folder, port=harness.BURST, unprobed="escalate")
+            config = CONFIG.format(folder=folder, port=harness.BURST, unprobed="escalate", terms="", more="")
             with harness.gateway(config, folder) as (child, seconds):
                 time.sleep(1.0)
                 ready.append(seconds)
