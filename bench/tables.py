@@ -175,7 +175,28 @@ def replay(result: Result) -> Rows:
         yield (line["name"], f"{line['cost']:.3f}", f"{line['quality']:.3f}", relative, *shares, f"{line['calls']:.2f}")
 
 
+
+
+def triage(result: Result) -> Rows:
+    """One row a data set; cfpb is a cascade over recorded LLMs and stands in the text."""
+    yield ("set", "texts", "accuracy", "with a label", "surest 88%", "kept", "of these right", "out of scope, AUROC", "ms")
+    for name, found in result["found"].items():
+        if name != "cfpb":
+            report = found["report"]
+            scope = report["scope_auroc"]
+            yield (
+                name, report["rows"], *(f"{percent(report[part]):.1%}" for part in ("everything", "in_scope")),
+                f"{report['at_coverage']['88%']:.1%}", f"{report['kept_share']:.1%}", f"{percent(report['kept']):.1%}",
+                "" if scope is None else f"{scope:.3f}", f"{report['us_per_text'] / 1000:.1f}",
+            )  # fmt: skip
+
+
+def percent(share: Result) -> float:
+    return share["right"] / share["n"]
+
+
 TABLES: dict[str, Callable[[Result], Rows]] = {
+    "triage": triage,
     "gateway": gateway,
     "startup": startup,
     "classifier": classifier,

@@ -7,7 +7,7 @@ reported on the test part. cfpb: who is asked first is chosen on one half of the
 over 20 halves; the best single model is chosen in the same way. "Calls" are calls of that best model. The recorded LLMs
 took a median of 0.7 to 20 s a document: the speed of the local part stands beside it.
 
-Writes bench/out/triage.json. About 15 minutes, most of it clinc150.
+Writes bench/out/triage.json, where what an earlier run found of other sets is kept. About 15 minutes, most of it clinc150.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ def main() -> None:
     args = parser.parse_args()
     if not args.data.is_dir():
         sys.exit(f"{args.data} is not there: this program needs the recorded task data")
-    found: dict[str, object] = {}
+    written = HERE / "out" / "triage.json"
+    found: dict[str, object] = json.loads(written.read_text())["found"] if written.exists() else {}
     for name in args.only:
         found[name] = cfpb(args.data, args.seed) if name == "cfpb" else local(args.data, name, args.seed)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    written = HERE / "out" / "triage.json"
     written.parent.mkdir(exist_ok=True)
     said = {"command": " ".join(sys.argv), "commit": commit.stdout.strip(), "seed": args.seed, "found": found}
     written.write_text(json.dumps(said, indent=1))

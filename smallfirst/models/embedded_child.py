@@ -30,6 +30,10 @@ TEMPERATURE, TOP_P = 0.2, 0.9
 """Where a caller names none: what the model card of SmolLM2-Instruct uses. llama.cpp's own 0.8 makes so small a model
 wander off, and a probe, which asks at temperature 0, would say little of what callers get."""
 
+LONGEST_SHARE = 4
+"""Where a caller names no max_tokens an answer ends at a quarter of the context, `finish_reason: length`: a small model
+that goes round in circles would else hold its slot until the context is full, which is most of a minute."""
+
 
 class Orders(msgspec.Struct, frozen=True, kw_only=True):
     """What the parent wants served. `context` is in tokens and for each of the `slots`."""
@@ -56,6 +60,7 @@ def parameters(orders: Orders) -> xllamacpp.CommonParams:
     params.api_keys = [orders.key]
     params.n_parallel = orders.slots
     params.n_ctx = orders.context * orders.slots
+    params.n_predict = orders.context // LONGEST_SHARE
     params.cpuparams.n_threads = orders.threads
     params.cpuparams_batch.n_threads = orders.threads
     params.n_threads_http = orders.slots + 2  # each waiting request holds one; two more for health and refusals

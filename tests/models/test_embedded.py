@@ -154,6 +154,10 @@ def check_answers(runtime: EmbeddedRuntime) -> None:
     assert events[-1]["usage"]["completion_tokens"] > 0
     assert raw.rstrip().endswith(b"data: [DONE]")
 
+    _, raw = post(runtime, {"ignore_eos": True, "max_tokens": None})  # else it went on until its 512 tokens are full
+    answer = json.loads(raw)
+    assert (answer["choices"][0]["finish_reason"], answer["usage"]["completion_tokens"]) == ("length", 128)
+
     assert post(runtime, {}, key="guess")[0] == 401
     status, raw = post(runtime, {"messages": [{"role": "user", "content": "word " * 2000}]})
     assert status == 400
