@@ -84,9 +84,9 @@ def recorded(args: argparse.Namespace, name: str) -> Report:
     panel = PanelSettings(models=tuple(lineup.slm), with_mid=True)
     small = PanelSettings(models=tuple(lineup.slm))
     settings = {
-        "cascade": PolicySettings(kind="cascade", accept={"slm": 0.85, "mid": 0.70}),
+        "cascade": PolicySettings(kind="cascade", accept={"slm": 0.90, "mid": 0.80}),
         "panel": PolicySettings(kind="panel", panel=panel, accept={"mid": 1.0}),
-        "slm_panel": PolicySettings(kind="panel", panel=small, accept={"slm": 1.0, "mid": 0.70}),
+        "slm_panel": PolicySettings(kind="panel", panel=small, accept={"slm": 1.0, "mid": 0.80}),
     }
     policies = {one: build_policy(one, how, data.players.tiers) for one, how in settings.items()}
     runs = run_policies(data, policies, shipped_weights(), lambda _: None)

@@ -175,9 +175,9 @@ def config_yaml(lineup: Lineup, url: str) -> str:
         "tiers": [{tier: list(players)} for tier, players in lineup.tiers.items()],
         "baseline": {"model": next(iter(lineup.frontier))},
         "policies": {
-            "cascade": {"kind": "cascade", "accept": {"slm": 0.85, "mid": 0.70}},
+            "cascade": {"kind": "cascade", "accept": {"slm": 0.90, "mid": 0.80}},
             "panel": {"kind": "panel", "panel": {"models": panel, "with_mid": True}, "accept": {"mid": 1.0}},
-            "slm_panel": {"kind": "panel", "panel": {"models": panel}, "accept": {"slm": 1.0, "mid": 0.70}},
+            "slm_panel": {"kind": "panel", "panel": {"models": panel}, "accept": {"slm": 1.0, "mid": 0.80}},
         },
         "default_policy": "cascade",
     }

@@ -252,7 +252,7 @@ def test_explain_without_a_catalogue():
         "tier slm: gemma-9b (premises), llama-8b (premises)",
         "tier frontier: best (cloud/us)",
         "two: always best",
-        "auto: cascade slm>=0.85 -> frontier",
+        "auto: cascade slm>=0.90 -> frontier",
         "public, internal: reach every model",
         "personal, health, financial, secret: reach gemma-9b, llama-8b only",
         "a query of which nobody says more is internal",

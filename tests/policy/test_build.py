@@ -34,9 +34,9 @@ def test_each_kind() -> None:
 
 
 def test_the_default_names_only_tiers_that_exist() -> None:
-    assert default_settings(TIERS).accept == {"slm": 0.85, "mid": 0.70}
+    assert default_settings(TIERS).accept == {"slm": 0.90, "mid": 0.80}
     renamed = (Tier("small", ("s1",)), Tier("mid", ("m1",)))
-    assert build_policy("auto", default_settings(renamed), renamed) == Cascade("auto", {"mid": 0.70})
+    assert build_policy("auto", default_settings(renamed), renamed) == Cascade("auto", {"mid": 0.80})
     assert build_policy("auto", default_settings(()), ()) == Cascade("auto")
 
 
