@@ -103,7 +103,7 @@ def gateway(result: Result) -> Rows:
 def startup(result: Result) -> Rows:
     yield ("what", "figure", "goal")
     for module, seconds in result["import_s"].items():
-        yield (f"`import {module}`", f"{seconds:.3f} s", "0.3 s" if module == "smallfirst" else "")
+        yield (f"`import {module}`", f"{max(0.0, seconds):.3f} s", "0.3 s" if module == "smallfirst" else "")
     yield ("`smallfirst serve` ready, no embedded model", f"{result['ready_s']:.2f} s", "1.5 s")
     yield ("idle memory of the gateway process (PSS)", f"{result['idle_mb']:.0f} MB", "80 MB")
 
