@@ -175,11 +175,19 @@ def replay(result: Result) -> Rows:
         yield (line["name"], f"{line['cost']:.3f}", f"{line['quality']:.3f}", relative, *shares, f"{line['calls']:.2f}")
 
 
-
-
 def triage(result: Result) -> Rows:
     """One row a data set; cfpb is a cascade over recorded LLMs and stands in the text."""
-    yield ("set", "texts", "accuracy", "with a label", "surest 88%", "kept", "of these right", "out of scope, AUROC", "ms")
+    yield (
+        "set",
+        "texts",
+        "accuracy",
+        "with a label",
+        "surest 88%",
+        "kept",
+        "of these right",
+        "out of scope, AUROC",
+        "ms",
+    )
     for name, found in result["found"].items():
         if name != "cfpb":
             report = found["report"]
