@@ -7,7 +7,8 @@ reported on the test part. cfpb: who is asked first is chosen on one half of the
 over 20 halves; the best single model is chosen in the same way. "Calls" are calls of that best model. The recorded LLMs
 took a median of 0.7 to 20 s a document: the speed of the local part stands beside it.
 
-Writes bench/out/triage.json, where what an earlier run found of other sets is kept. About 15 minutes, most of it clinc150.
+Writes bench/out/triage.json, where what an earlier run found of other sets is kept. About 15 minutes, most of it
+clinc150.
 """
 
 from __future__ import annotations
