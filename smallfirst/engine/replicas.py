@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import msgspec
 
@@ -86,15 +86,9 @@ class Caller:
         gates = self._balancer.order(model, self._permit)
         tried = self._tried.setdefault(start.id, Tried())
         while True:
-            gate = gates[tried.tries % len(gates)]
-            tried.tries += 1
-            if not gate.guarded:
-                gate.busy += 1
-            elif (blocked := await gate.enter(self._patience_s(model))) is not None:
-                if tried.tries < len(gates):
-                    continue
-                return self._not_sent(model, gate, blocked, tried)
-            tried.replica = gate.replica
+            gate = await self._enter(model, gates, tried)
+            if isinstance(gate, Outcome):
+                return gate
             outcome: Outcome | None = None
             try:
                 outcome = await self._sender.ask(self._call(model, gate.replica, start), self._permit)
@@ -115,15 +109,9 @@ class Caller:
         gates = self._balancer.order(model, self._permit)
         tried = self._tried.setdefault(start.id, Tried())
         while True:
-            gate = gates[tried.tries % len(gates)]
-            tried.tries += 1
-            if not gate.guarded:
-                gate.busy += 1
-            elif (blocked := await gate.enter(self._patience_s(model))) is not None:
-                if tried.tries < len(gates):
-                    continue
-                return self._not_sent(model, gate, blocked, tried)
-            tried.replica = gate.replica
+            gate = await self._enter(model, gates, tried)
+            if isinstance(gate, Outcome):
+                return gate
             stream = self._sender.stream(self._call(model, gate.replica, start), self._permit)
             if (redaction := self._redacts(model, gate.replica)) is not None:
                 stream = RestoringStream(stream, redaction)
@@ -143,6 +131,20 @@ class Caller:
             if not await self._again(stream.outcome, tried.tries, len(gates)):
                 return tried.sum(stream.outcome)
             tried.lost += stream.outcome.cost
+
+    async def _enter(self, model: Model, gates: Sequence[Gate], tried: Tried) -> Gate | Outcome:
+        """The next replica that has a place, this call counted in; or the outcome of a call that none was open for."""
+        while True:
+            gate = gates[tried.tries % len(gates)]
+            tried.tries += 1
+            if not gate.guarded:
+                gate.busy += 1
+            elif (blocked := await gate.enter(self._patience_s(model))) is not None:
+                if tried.tries < len(gates):
+                    continue
+                return self._not_sent(model, gate, blocked, tried)
+            tried.replica = gate.replica
+            return gate
 
     def abandoned(self, start: Start, started_us: int) -> Outcome:
         """What is booked for a call that was cancelled: its input, and what it may have written is not known.
