@@ -27,6 +27,7 @@ from sklearn.linear_model import LogisticRegression
 
 from smallfirst.errors import DataError, SmallfirstError
 from smallfirst.learn.matters_text import make_texts
+from smallfirst.learn.name_lists import read_names
 from smallfirst.learn.outcomes import file_digest
 from smallfirst.privacy.categories import IDENTIFYING
 from smallfirst.privacy.detector import Detector
@@ -34,6 +35,7 @@ from smallfirst.privacy.matters import (
     FORMAT,
     PER_DOUBLING,
     MatterWeights,
+    Names,
     blocks_of,
     capitals,
     encode,
@@ -173,10 +175,10 @@ def seen_of(text: str) -> Seen:
     return Seen(text, fold(text), frozenset(capitals(text)), identified)
 
 
-def windows_of(seen: Seen, known: frozenset[bytes]) -> list[Features]:
+def windows_of(seen: Seen, known: frozenset[bytes], names: Names) -> list[Features]:
     """The features of each window of two blocks: `w:word`, `p:one two`, `k:kind+kind`. What is private is in one."""
     shape = shape_of(seen.text, identified=seen.identified, strange=len(seen.capitals - known))
-    blocks = blocks_of(seen.folded, shape)
+    blocks = blocks_of(seen.folded, shape, names)
     found = []
     for at in range(max(1, len(blocks) - 1)):
         one: Features = {}
@@ -202,6 +204,8 @@ def common_words(texts: Iterable[str]) -> Counter[bytes]:
 
 _LOWER = re.compile(r"(?<![^\W\d_])[a-z][^\W\d_A-Z]{2,20}(?![^\W\d_])")
 LEAST_COMMON = 2
+NAMES = read_names()
+"""Given and family names, common words among them."""
 
 
 def known_of(counts: Counter[bytes]) -> frozenset[bytes]:
@@ -235,10 +239,11 @@ class Fitted:
     ) -> None:
         benign = common_words(one.text for one in examples if not one.private)
         self.known = known_of(vocabulary + benign)
+        self.names = Names(*(frozenset(name.encode() for name in of) - self.known for of in NAMES))
         rows = [
             (one, window)
             for one, of in zip(examples, seen, strict=True)
-            for window in windows_of(of, self.known)[: 1 if one.private else WINDOWS]
+            for window in windows_of(of, self.known, self.names)[: 1 if one.private else WINDOWS]
         ]
         chosen = kept([features for _, features in rows], [one.group for one, _ in rows])
         self.vectoriser = DictVectorizer()
@@ -248,7 +253,7 @@ class Fitted:
 
     def log_odds(self, seen: Sequence[Seen]) -> Array:
         """Of each text: that of its most private window, as privacy/matters.py has it."""
-        windows = [windows_of(one, self.known) for one in seen]
+        windows = [windows_of(one, self.known, self.names) for one in seen]
         flat = self.line.decision_function(self.vectoriser.transform([one for of in windows for one in of]))
         starts = np.cumsum([0, *(len(of) for of in windows[:-1])])
         sizes = np.array([len(of) for of in windows])
@@ -347,7 +352,16 @@ def train(data: Path, seed: int) -> tuple[MatterWeights, list[Measure]]:
     }
     known = sorted(word.decode() for word in fitted.known)
     weights = MatterWeights(
-        FORMAT, tables["w"], tables["p"], tables["k"], known, float(fitted.line.intercept_[0]), threshold, provenance
+        format=FORMAT,
+        words=tables["w"],
+        pairs=tables["p"],
+        together=tables["k"],
+        known=known,
+        given=sorted(name.decode() for name in fitted.names.given),
+        family=sorted(name.decode() for name in fitted.names.family),
+        intercept=float(fitted.line.intercept_[0]),
+        threshold=threshold,
+        provenance=provenance,
     )
     return weights, found
 

@@ -99,7 +99,7 @@ def numeric(written: str, digits: str, around: str) -> str | None:
     """The category of a run of digits, or None. `around`: what stands before and after it, in lower case."""
     for category, shape, words in NUMERIC.get(len(digits), ()):
         alone = shape is not None and shape.match(written) is not None
-        if not alone and not any(word in around for word in words):
+        if not alone and not (around and any(word in around for word in words)):
             continue
         if category == "vn_card":  # 12 digits without a check digit: a century and a province begin it
             if digits[0] == "0":

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from importlib import resources
 from itertools import combinations, pairwise, repeat
 from pathlib import Path
@@ -20,7 +20,7 @@ import msgspec
 from smallfirst.errors import DataError, SetupError
 from smallfirst.privacy import words
 
-FORMAT = 2
+FORMAT = 3
 NAME = "matters.msgpack"
 BLOCK = 32
 """Words in a block."""
@@ -49,10 +49,12 @@ MOST_CAPITALS = 64
 _NAMED = re.compile(r"[A-Z](?:(?<=[a-z,:;(] [A-Z])[^\W\d_A-Z]{1,20} [A-Z][^\W\d_]{1,20}\b|(?:r|rs|s|iss)\.? [A-Z])")
 _CAPITAL = re.compile(r"[A-Z](?<=[a-z,] [A-Z])[^\W\d_A-Z]{2}")
 
-GROUP_NAMES = (*(name for name, _ in GROUPS), "name", "capital", "found", "strange", "stranger")
-"""And of the text as a whole: two capitalised words inside a sentence or a title (perhaps a name), one capitalised word
-inside a sentence, an identifier that the patterns found; a capitalised word that is no common one, and two of them."""
-_SHAPES = len(GROUPS)
+GROUP_NAMES = (*(name for name, _ in GROUPS), "given", "person", "name", "capital", "found", "strange", "stranger")
+"""And of a block: a given name, a given name beside a family name. And of the text as a whole: two capitalised words
+inside a sentence or a title (perhaps a name), one capitalised word inside a sentence, an identifier that the patterns
+found; a capitalised word that is no common one, and two of them."""
+_GIVEN, _PERSON = 1 << len(GROUPS), 2 << len(GROUPS)
+_SHAPES = len(GROUPS) + 2
 _BITS: Mapping[bytes, int] = {
     word: sum(1 << bit for bit, (_, of) in enumerate(GROUPS) if word in of)
     for word in frozenset().union(*(of for _, of in GROUPS))
@@ -69,6 +71,8 @@ class MatterWeights(msgspec.Struct, frozen=True):
     pairs: dict[str, float]  # two words with a space between
     together: dict[str, float]  # "health" or "kin+health"
     known: list[str]  # common words: a capitalised word inside a sentence that is none of them may be a name
+    given: list[str]  # given names that are no common words
+    family: list[str]
     intercept: float
     threshold: float  # log-odds from which a text counts as private
     provenance: dict[str, object]
@@ -82,7 +86,24 @@ class Block(msgspec.Struct, frozen=True):
     kinds: int
 
 
-def blocks_of(folded: Sequence[bytes], shape: int) -> list[Block]:
+class Names(msgspec.Struct, frozen=True):
+    """Given and family names, folded, that are no common words."""
+
+    given: frozenset[bytes]
+    family: frozenset[bytes]
+
+    def kinds(self, words: Set[bytes], pairs: Set[tuple[bytes, ...]]) -> int:
+        """The bits of a block. In any case: who types in a hurry writes names in lower case."""
+        given = self.given & words
+        if not given:
+            return 0
+        for first, second in pairs:
+            if (first in given and second in self.family) or (second in given and first in self.family):
+                return _GIVEN | _PERSON
+        return _GIVEN
+
+
+def blocks_of(folded: Sequence[bytes], shape: int, names: Names) -> list[Block]:
     """A text's blocks, for training. `shape` (shape_of) counts in each of them."""
     found = []
     for at in range(0, len(folded), BLOCK):
@@ -91,7 +112,8 @@ def blocks_of(folded: Sequence[bytes], shape: int) -> list[Block]:
         kinds = shape
         for word in unique:
             kinds |= _BITS.get(word, 0)
-        found.append(Block(unique, frozenset(pairwise(part)), kinds))
+        pairs = frozenset(pairwise(part))
+        found.append(Block(unique, pairs, kinds | names.kinds(unique, pairs)))
     return found
 
 
@@ -132,7 +154,8 @@ class Matters:
             tuple(pair.encode().split(b" ")): weight for pair, weight in weights.pairs.items()
         }
         self._together = weights.together
-        self._known = frozenset(word.encode() for word in weights.known)
+        self._known = _folded(weights.known)
+        self._names = Names(_folded(weights.given), _folded(weights.family))
         self._by_kinds: dict[int, float] = {}
         self._intercept = weights.intercept
         self.threshold = weights.threshold if threshold is None else threshold
@@ -157,6 +180,7 @@ class Matters:
             kinds = shape
             for one in unique & _KINDED:
                 kinds |= _BITS[one]
+            kinds |= self._names.kinds(unique, pairs)
             blocks.append((total, kinds, unique, pairs))
         if len(blocks) == 1:
             return self._intercept + blocks[0][0] + self._of(blocks[0][1])
@@ -174,6 +198,10 @@ class Matters:
         if known is None:
             known = self._by_kinds[kinds] = sum(self._together.get(name, 0.0) for name in kinds_together(kinds))
         return known
+
+
+def _folded(listed: Iterable[str]) -> frozenset[bytes]:
+    return frozenset(word.encode() for word in listed)
 
 
 def decode(data: bytes) -> MatterWeights:

@@ -86,19 +86,21 @@ def _in_run(text: str, start: int, end: int, *, phones: Sequence[int], around: s
     if _DECIMAL.fullmatch(written):
         return
     whole = "".join(filter(str.isdecimal, written))
-    if LEAST <= len(whole) <= 19 and (category := numeric(written, whole, around)):
+    tried = LEAST <= len(whole) <= 19
+    if tried and (category := numeric(written, whole, around)):
         yield Finding(category, start, end)
     elif len(whole) == len(written):
         if phone := _phone(text, start, end, phones=phones):
             yield Finding("phone", *phone)
     else:
-        yield from _in_groups(text, start, written, whole, phones=phones, around=around)
+        yield from _in_groups(text, start, written, whole, phones=phones, around=around, tried=tried)
 
 
 def _in_groups(
-    text: str, start: int, written: str, whole: str, *, phones: Sequence[int], around: str
+    text: str, start: int, written: str, whole: str, *, phones: Sequence[int], around: str, tried: bool
 ) -> Iterator[Finding]:
-    """Identifiers that some of the run's groups make up; what is left between them may be a phone number."""
+    """Identifiers that some of the run's groups make up; what is left between them may be a phone number. `tried`: all
+    groups together are no identifier."""
     groups = [match.span() for match in _GROUP.finditer(written)]
     sizes = bytes([b - a for a, b in groups])
     begins = [0, *accumulate(sizes)]
@@ -106,7 +108,8 @@ def _in_groups(
     while at < len(groups):
         found = None
         if sizes[at] >= LEAST or sizes[at : at + 2] in _STARTS:
-            found = _window(written, whole, groups, sizes, begins, at, around)
+            most = len(groups) - 1 if tried and at == 0 else len(groups)
+            found = _window(written, whole, groups, sizes, begins, at, around, most)
         if found is None:
             at += 1
             continue
@@ -127,14 +130,17 @@ def _window(
     begins: Sequence[int],
     at: int,
     around: str,
+    most: int,
 ) -> tuple[str, int] | None:
-    """(category, last group) of the identifier that begins with group `at`, or None."""
+    """(category, last group) of the identifier of at most `most` groups that begins with group `at`, or None."""
     if sizes[at] >= LEAST:
         digits = whole[begins[at] : begins[at + 1]]
         if category := numeric(digits, digits, around):
             return category, at
     for count in _GROUPS:
-        if sizes[at : at + count] in _SHAPES and at + count <= len(groups):
+        if count > most or at + count > len(groups):
+            return None
+        if sizes[at : at + count] in _SHAPES:
             last = at + count - 1
             stretch = written[groups[at][0] : groups[last][1]]
             if category := numeric(stretch, whole[begins[at] : begins[last + 1]], around):
