@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from smallfirst.learn.matters_slots import FIRST, LAST, SLOTS
+from smallfirst.learn.name_lists import read_names
 from smallfirst.learn.matters_templates import BENIGN, PRIVATE
 
 
@@ -27,17 +28,25 @@ class Made(msgspec.Struct, frozen=True):
 _SLOT = re.compile(r"\{(\w+)\}")
 
 
+GIVEN, FAMILY = (sorted(of) for of in read_names())
+
+
+def _name(ours: Sequence[str], all_of_them: Sequence[str], draw: random.Random) -> str:
+    """Half of our own short list, half of a list so long that no single name can be learned."""
+    return draw.choice(ours) if draw.random() < 0.5 else draw.choice(all_of_them).title()
+
+
 def fill(template: str, draw: random.Random) -> str:
     """One text of a template; each slot is drawn anew."""
 
     def put(match: re.Match[str]) -> str:
         slot = match[1]
         if slot == "first":
-            return draw.choice(FIRST)
+            return _name(FIRST, GIVEN, draw)
         if slot == "last":
-            return draw.choice(LAST)
+            return _name(LAST, FAMILY, draw)
         if slot == "name":
-            return f"{draw.choice(FIRST)} {draw.choice(LAST)}"
+            return f"{_name(FIRST, GIVEN, draw)} {_name(LAST, FAMILY, draw)}"
         return draw.choice(SLOTS[slot])
 
     text = _SLOT.sub(put, template).strip()

@@ -64,7 +64,10 @@ FALSE_ALARMS = 0.10
 """The operating point: the share of benign texts, each source counting the same, that may be called private."""
 EACH = 40
 """Texts of each of our own templates."""
-STRENGTH = 0.6
+STRENGTH = 0.3
+LEAST_WEIGHT = 0.01
+KIND = 2.0
+"""What the feature of a kind is worth where a word's is 1: kinds carry over to a style that was not seen, words less."""
 LEAST_WORD, LEAST_PAIR = 4, 8
 """Templates (not texts) in which a word or a pair must stand to be a feature: what one template says is no rule."""
 
@@ -189,28 +192,43 @@ def windows_of(seen: Seen, known: frozenset[bytes], names: Names) -> list[Featur
             for first, second in block.pairs:
                 one[f"p:{first.decode('utf-8', 'replace')} {second.decode('utf-8', 'replace')}"] = 1.0
             kinds |= block.kinds
-        one.update({f"k:{name}": 1.0 for name in kinds_together(kinds)})
+        one.update({f"k:{name}": KIND for name in kinds_together(kinds)})
         found.append(one)
     return found
 
 
-def common_words(texts: Iterable[str]) -> Counter[bytes]:
-    """In how many texts each word stands in lower case: what is also written so is no name."""
-    counts: Counter[bytes] = Counter()
-    for text in texts:
-        counts.update({word.encode() for word in _LOWER.findall(text)})
-    return counts
+class Vocabulary:
+    """In how many texts each word stands in lower case, and in how many with a capital letter."""
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        self.lower: Counter[bytes] = Counter()
+        self.capital: Counter[bytes] = Counter()
+        for text in texts:
+            self.lower.update({word.encode() for word in _LOWER.findall(text)})
+            self.capital.update({word.lower().encode() for word in _CAPITAL.findall(text)})
+
+    def __add__(self, other: Vocabulary) -> Vocabulary:
+        both = Vocabulary()
+        both.lower, both.capital = self.lower + other.lower, self.capital + other.capital
+        return both
+
+    def known(self) -> frozenset[bytes]:
+        """Words that are also written in lower case, and the names of days and months, which never are."""
+        return frozenset(word for word, count in self.lower.items() if count >= LEAST_COMMON) | ALWAYS
+
+    def names(self) -> Names:
+        """Given and family names but for those that are rather common words: Mark may be one, Will may not."""
+        common = {word for word in self.known() if self.lower[word] >= COMMON_SHARE * self.capital[word]}
+        return Names(*(frozenset(name.encode() for name in of) - common for of in NAMES))
 
 
 _LOWER = re.compile(r"(?<![^\W\d_])[a-z][^\W\d_A-Z]{2,20}(?![^\W\d_])")
+_CAPITAL = re.compile(r"(?<![^\W\d_])[A-Z][^\W\d_A-Z]{2,20}(?![^\W\d_])")
 LEAST_COMMON = 2
+COMMON_SHARE = 0.25
+"""A name is a common word where it stands in lower case in this share of the texts that capitalise it."""
 NAMES = read_names()
 """Given and family names, common words among them."""
-
-
-def known_of(counts: Counter[bytes]) -> frozenset[bytes]:
-    """Common words, and the names of days and months, which are always capitalised."""
-    return frozenset(word for word, count in counts.items() if count >= LEAST_COMMON) | ALWAYS
 
 
 ALWAYS = frozenset(
@@ -228,18 +246,17 @@ def kept(features: Sequence[Features], groups: Sequence[str]) -> list[Features]:
             seen.setdefault(name, set()).add(group)
     least = {"w": LEAST_WORD, "p": LEAST_PAIR, "k": 1}
     enough = {name for name, of in seen.items() if len(of) >= least[name[0]]}
-    return [{name: 1.0 for name in one if name in enough} for one in features]
+    return [{name: value for name, value in one.items() if name in enough} for one in features]
 
 
 class Fitted:
     """A vectoriser, a line, and the words that are no names."""
 
     def __init__(
-        self, examples: Sequence[Example], seen: Sequence[Seen], vocabulary: Counter[bytes], seed: int
+        self, examples: Sequence[Example], seen: Sequence[Seen], vocabulary: Vocabulary, seed: int
     ) -> None:
-        benign = common_words(one.text for one in examples if not one.private)
-        self.known = known_of(vocabulary + benign)
-        self.names = Names(*(frozenset(name.encode() for name in of) - self.known for of in NAMES))
+        met = vocabulary + Vocabulary(one.text for one in examples if not one.private)
+        self.known, self.names = met.known(), met.names()
         rows = [
             (one, window)
             for one, of in zip(examples, seen, strict=True)
@@ -251,6 +268,13 @@ class Fitted:
         self.line = LogisticRegression(C=STRENGTH, max_iter=600, random_state=seed)
         self.line.fit(matrix, [one.private for one, _ in rows], sample_weight=_weights([one for one, _ in rows]))
 
+    def tables(self) -> dict[str, dict[str, float]]:
+        """`w`, `p` and `k`: what a word, a pair of words or kinds that stand together add to the log-odds."""
+        found: dict[str, dict[str, float]] = {"w": {}, "p": {}, "k": {}}
+        for name, weight in zip(self.vectoriser.get_feature_names_out(), self.line.coef_[0], strict=True):
+            found[name[0]][name[2:]] = float(weight) * (KIND if name[0] == "k" else 1.0)
+        return found
+
     def log_odds(self, seen: Sequence[Seen]) -> Array:
         """Of each text: that of its most private window, as privacy/matters.py has it."""
         windows = [windows_of(one, self.known, self.names) for one in seen]
@@ -259,6 +283,10 @@ class Fitted:
         sizes = np.array([len(of) for of in windows])
         scores: Array = np.maximum.reduceat(flat, starts) - PER_DOUBLING * np.log2(sizes)
         return scores
+
+    def scores(self, seen: Sequence[Seen]) -> Array:
+        """The log-odds; above all where the patterns found an identifier, which alone makes a text private."""
+        return np.where([one.identified for one in seen], np.inf, self.log_odds(seen))
 
 
 def _weights(examples: Sequence[Example]) -> list[float]:
@@ -272,7 +300,7 @@ def _weights(examples: Sequence[Example]) -> list[float]:
     return [25.0 / templates[one.source, one.group] / of_source[one.source] ** 0.5 for one in examples]
 
 
-def held_out_scores(examples: Sequence[Example], seen: Sequence[Seen], vocabulary: Counter[bytes], seed: int) -> Array:
+def held_out_scores(examples: Sequence[Example], seen: Sequence[Seen], vocabulary: Vocabulary, seed: int) -> Array:
     """Log-odds of each text from a fit that has seen neither its template nor a copy."""
     groups = sorted({one.group for one in examples})
     random.Random(seed).shuffle(groups)
@@ -282,7 +310,7 @@ def held_out_scores(examples: Sequence[Example], seen: Sequence[Seen], vocabular
         inside = [at for at, one in enumerate(examples) if fold_of[one.group] != fold_at]
         outside = [at for at, one in enumerate(examples) if fold_of[one.group] == fold_at]
         fitted = Fitted([examples[at] for at in inside], [seen[at] for at in inside], vocabulary, seed)
-        scores[outside] = fitted.log_odds([seen[at] for at in outside])
+        scores[outside] = fitted.scores([seen[at] for at in outside])
     return scores
 
 
@@ -314,7 +342,7 @@ def family_of(source: str) -> str:
 
 
 def source_held_out(
-    examples: Sequence[Example], seen: Sequence[Seen], vocabulary: Counter[bytes], seed: int
+    examples: Sequence[Example], seen: Sequence[Seen], vocabulary: Vocabulary, seed: int
 ) -> list[Measure]:
     """Each private source in turn left out of the fit and of the choice of the operating point."""
     found = []
@@ -323,7 +351,7 @@ def source_held_out(
         outside = [at for at, one in enumerate(examples) if family_of(one.source) == family]
         kept_examples, kept_seen = [examples[at] for at in inside], [seen[at] for at in inside]
         threshold = operating_point(kept_examples, held_out_scores(kept_examples, kept_seen, vocabulary, seed))
-        scores = Fitted(kept_examples, kept_seen, vocabulary, seed).log_odds([seen[at] for at in outside])
+        scores = Fitted(kept_examples, kept_seen, vocabulary, seed).scores([seen[at] for at in outside])
         found += measures([examples[at] for at in outside], scores, threshold, "source")
     return found
 
@@ -332,16 +360,15 @@ def train(data: Path, seed: int) -> tuple[MatterWeights, list[Measure]]:
     """The weights to ship, and how they did on what was held out."""
     examples = read_examples(data, seed)
     seen = [seen_of(one.text) for one in examples]
-    vocabulary = common_words(read_vocabulary(data, {one.text for one in examples}))
+    vocabulary = Vocabulary(read_vocabulary(data, {one.text for one in examples}))
     scores = held_out_scores(examples, seen, vocabulary, seed)
     threshold = operating_point(examples, scores)
     found = [*measures(examples, scores, threshold, "template"), *source_held_out(examples, seen, vocabulary, seed)]
     fitted = Fitted(examples, seen, vocabulary, seed)
-    names = fitted.vectoriser.get_feature_names_out()
-    tables: dict[str, dict[str, float]] = {"w": {}, "p": {}, "k": {}}
-    for name, weight in zip(names, fitted.line.coef_[0], strict=True):
-        if abs(weight) >= 0.01:
-            tables[name[0]][name[2:]] = round(float(weight), 3)
+    tables = {
+        kind: {name: round(weight, 3) for name, weight in of.items() if abs(weight) >= LEAST_WEIGHT}
+        for kind, of in fitted.tables().items()
+    }
     provenance: dict[str, object] = {
         "program": "smallfirst.learn.train_matters",
         "seed": seed,

@@ -35,6 +35,10 @@ GROUPS: tuple[tuple[str, frozenset[bytes]], ...] = (
     ("health", words.HEALTH),
     ("finance", words.FINANCE),
     ("strong", words.STRONG),
+    ("intimate", words.INTIMATE),
+    ("legal", words.LEGAL),
+    ("feeling", words.FEELING),
+    ("work", words.WORK),
     ("reach", words.PHONE | words.BIRTH | words.STREET),
     ("identity", words.IDENTITY | words.PASSPORT | words.SECRET),
     ("made", frozenset(b"story poem novel fictional character imagine scene song slogan essay article blog".split())),
@@ -162,8 +166,8 @@ class Matters:
         self.provenance = weights.provenance
 
     def is_private(self, text: str, folded: Sequence[bytes], *, identified: bool) -> bool:
-        """Whether the most private window reaches the operating point."""
-        return self.log_odds(text, folded, identified=identified) >= self.threshold
+        """Whether the patterns found somebody's identifier, or the most private window reaches the operating point."""
+        return identified or self.log_odds(text, folded, identified=identified) >= self.threshold
 
     def log_odds(self, text: str, folded: Sequence[bytes], *, identified: bool) -> float:
         """Of the most private window; -inf for a text without words. `folded`: its words (words.fold)."""

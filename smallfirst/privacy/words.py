@@ -88,6 +88,27 @@ FINANCE = _words(
     "owe owed owes unpaid evicted eviction rent severance gehalt kredit schulden salaire dette nómina sueldo deuda"
 )
 
+INTIMATE = _words(
+    "gay lesbian bisexual trans closeted sex sexual sexually unprotected condom porn affair affairs cheating cheated lover "
+    "intimate intimacy virgin naked nudes molested abused abuse abuses abusive rape raped assaulted beaten hits hit slapped "
+    "stalking harassed harassment drunk drinking drugs cocaine weed gambling cutting selfharm rash itching"
+)
+LEGAL = _words(
+    "arrested charged convicted probation parole jail prison police lawsuit sued suing court custody divorce divorced "
+    "separated settlement restraining undocumented deported deportation asylum visa overstay immigration citizenship "
+    "shoplifting dui fraud criminal offence offense evicting evict witness testify inherited will probate"
+)
+FEELING = _words(
+    "ashamed embarrassed afraid scared worthless lonely alone cope crying cry hopeless guilty jealous humiliated "
+    "overwhelmed exhausted desperate heartbroken grieving grief miss hate angry hurt hurts secretly secret confess "
+    "confidence told tell telling knows suspects forgive trust betrayed"
+)
+WORK = _words(
+    "fired laid redundant resign resigned quit interviewing promotion demoted boss manager hr supervisor colleague "
+    "coworker employer job jobs workplace absent absence sick leave warning unemployed unemployment applied hire"
+)
+"""What people tell in confidence; each word is harmless by itself, and so these are features of the classifier only."""
+
 TRIGGERS = (
     PHONE | BIRTH | PASSPORT | LICENCE | MEDICAL | STREET | SECRET | IDENTITY
 )  # words that matter beside a digit or a long token

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import pytest
 
 from smallfirst.errors import DataError
@@ -11,6 +9,7 @@ from smallfirst.learn.matters_text import make_texts
 from smallfirst.learn.train_matters import (
     Example,
     Fitted,
+    Vocabulary,
     held_out_scores,
     operating_point,
     read_examples,
@@ -34,13 +33,20 @@ def test_the_same_seed_makes_the_same_texts_and_no_slot_is_left_open():
 
 
 def test_live_reads_a_text_as_training_did():
-    fitted = Fitted(EXAMPLES, SEEN, Counter(), 0)
-    tables = {"w": {}, "p": {}, "k": {}}
-    for name, weight in zip(fitted.vectoriser.get_feature_names_out(), fitted.line.coef_[0], strict=True):
-        tables[name[0]][name[2:]] = float(weight)
-    known = sorted(word.decode() for word in fitted.known)
-    intercept = float(fitted.line.intercept_[0])
-    weights = MatterWeights(FORMAT, tables["w"], tables["p"], tables["k"], known, intercept, 0.0, {})
+    fitted = Fitted(EXAMPLES, SEEN, Vocabulary(), 0)
+    tables = fitted.tables()
+    weights = MatterWeights(
+        format=FORMAT,
+        words=tables["w"],
+        pairs=tables["p"],
+        together=tables["k"],
+        known=sorted(word.decode() for word in fitted.known),
+        given=sorted(name.decode() for name in fitted.names.given),
+        family=sorted(name.decode() for name in fitted.names.family),
+        intercept=float(fitted.line.intercept_[0]),
+        threshold=0.0,
+        provenance={},
+    )
     matters = Matters(decode(encode(weights)))
     texts = [*(one.text for one in EXAMPLES[::7]), " ".join(one.text for one in EXAMPLES[:40]), "Ärzte für Ann Lee."]
     offline = fitted.log_odds([seen_of(text) for text in texts])
@@ -50,7 +56,7 @@ def test_live_reads_a_text_as_training_did():
 
 
 def test_the_operating_point_gives_the_false_alarms_asked_for():
-    scores = held_out_scores(EXAMPLES, SEEN, Counter(), 0)
+    scores = held_out_scores(EXAMPLES, SEEN, Vocabulary(), 0)
     threshold = operating_point(EXAMPLES, scores)
     sources = {one.source for one in EXAMPLES if not one.private}
     shares = [
