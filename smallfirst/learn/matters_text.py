@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from smallfirst.learn.matters_slots import FIRST, LAST, SLOTS
-from smallfirst.learn.name_lists import read_names
 from smallfirst.learn.matters_templates import BENIGN, PRIVATE
+from smallfirst.learn.name_lists import read_names
 
 
 class Made(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ import pkgutil
 import re
 from collections.abc import Iterable, Iterator
 
-import faker.providers.person as person
+from faker.providers import person
 
 _NAME = re.compile(r"[^\W\d_]{3,24}")
 _KINDS = {"given": "first_name", "family": "last_name"}

@@ -5,16 +5,10 @@ from __future__ import annotations
 import pytest
 
 from smallfirst.errors import DataError
+from smallfirst.learn.matters_examples import Example, read_examples
+from smallfirst.learn.matters_fit import Fitted, Vocabulary, seen_of
 from smallfirst.learn.matters_text import make_texts
-from smallfirst.learn.train_matters import (
-    Example,
-    Fitted,
-    Vocabulary,
-    held_out_scores,
-    operating_point,
-    read_examples,
-    seen_of,
-)
+from smallfirst.learn.train_matters import held_out_scores, operating_point
 from smallfirst.privacy.categories import IDENTIFYING
 from smallfirst.privacy.detector import Detector
 from smallfirst.privacy.matters import FORMAT, Matters, MatterWeights, decode, encode, shipped
