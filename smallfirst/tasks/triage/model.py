@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from smallfirst.calibrate.probability import Beta
 from smallfirst.errors import DataError, SetupError
-from smallfirst.tasks.triage.certify import Certified
+from smallfirst.tasks.certify import Certified
 from smallfirst.tasks.triage.terms import Index, Likeness
 from smallfirst.text.embedder import Embedder, MiniLM
 
