@@ -199,7 +199,7 @@ class StreamReply:
         """The engine released an attempt: its bytes follow."""
         if not self._begun:
             exchange = self._exchange
-            tier = exchange.engine.catalogue.models[start.model].tier
+            tier = exchange.engine.catalogue.find(start.model).tier
             attempts = len(exchange.flight.attempts) + 1 if exchange.flight else 1
             headers = respond.head(self._query.id, exchange.score, tier, start.model, attempts)
             if start.model in exchange.engine.demonstration and self._query.asked != start.model:
