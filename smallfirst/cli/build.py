@@ -33,7 +33,7 @@ from smallfirst.engine.sessions import Sessions
 from smallfirst.errors import SetupError
 from smallfirst.evals.probe import load_probes
 from smallfirst.gateway.admin import AdminHandler
-from smallfirst.gateway.app import Gateway
+from smallfirst.gateway.app import Gateway, Handler
 from smallfirst.gateway.chat import ChatHandler
 from smallfirst.gateway.embeddings import EmbeddingsHandler
 from smallfirst.gateway.feedback import FeedbackHandler
@@ -49,6 +49,7 @@ from smallfirst.gateway.pages import (
     ready_page,
 )
 from smallfirst.gateway.responses import ResponsesHandler
+from smallfirst.gateway.tasks import TaskHandler, TasksPage
 from smallfirst.ledger.writer import Ledger
 from smallfirst.models.catalogue import Catalogue, build_catalogue
 from smallfirst.models.defaults import default_settings
@@ -231,6 +232,8 @@ class App:
                 ("POST", "/v1/embeddings"): EmbeddingsHandler(self.engine, keys, self.settings.server),
                 ("GET", "/v1/models"): models_page(self.catalogue, policies, keys),
                 ("GET", "/v1/certificate"): certificate_page(tuple(self.guards.values()), keys),
+                ("GET", "/v1/tasks"): TasksPage(self.tasks, keys),
+                **self._task_routes(),
                 ("POST", "/v1/feedback"): FeedbackHandler(self.ledger.note, keys),
                 ("GET", "/health"): health_page(),
                 ("GET", "/ready"): ready_page(self.readiness),
@@ -241,6 +244,16 @@ class App:
             shutdown=self.stop,
             admin=self._admin(policies) if self.settings.server.admin_key else None,
         )
+
+    def _task_routes(self) -> dict[tuple[str, str], Handler]:
+        """/v1/tasks/NAME, to ask it and to see what it promises."""
+        routes: dict[tuple[str, str], Handler] = {}
+        for name, task in zip(self.settings.tasks, self.tasks, strict=True):
+            routes["POST", f"/v1/tasks/{name}"] = TaskHandler(
+                self.engine, self.accounts.keys, self.settings.server, task
+            )
+            routes["GET", f"/v1/tasks/{name}"] = TasksPage(self.tasks, self.accounts.keys, task)
+        return routes
 
     def _admin(self, policies: tuple[str, ...]) -> AdminHandler:
         return AdminHandler(self.accounts, self.settings.server, self.catalogue.models, policies)

@@ -18,6 +18,7 @@ from smallfirst.accounts.tab import Tab
 from smallfirst.classify.classifier import Classifier
 from smallfirst.classify.probes import Probe
 from smallfirst.core import (
+    Attempt,
     DataClass,
     Decision,
     Entry,
