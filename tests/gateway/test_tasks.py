@@ -32,8 +32,7 @@ ABROAD = {"small": "cloud/us", "large": "cloud/us"}
 
 @pytest.fixture
 def serve(stage: Any, tmp_path: Any) -> Any:
-    """`serve(large=script, sections=...)`: the task `tickets` before a small model that was never probed, and a large one;
-    both abroad."""
+    """`serve(large=script, sections=...)`: `tickets` before a small model that was never probed and a large one."""
     path = model_file(tmp_path)
 
     def small(_: Any) -> str:
