@@ -37,6 +37,7 @@ from smallfirst.engine.bookkeeping import Books, failure
 from smallfirst.engine.cache import AnswerCache, Kept
 from smallfirst.engine.driver import Flight, Listener
 from smallfirst.engine.gates import USUAL, Balancer, ResilienceSettings
+from smallfirst.engine.hedging import Hedger
 from smallfirst.engine.replicas import Caller
 from smallfirst.engine.sessions import Sessions
 from smallfirst.errors import LedgerError, NotFound, Overloaded, RequestError
@@ -55,8 +56,11 @@ USUAL_ANSWER = 512
 """Output tokens that a call is expected to cost where the caller names no max_tokens."""
 
 KEPT_REASONS = frozenset(
-    (Reason.accepted, Reason.agreed, Reason.top_tier, Reason.only_tier, Reason.demonstration, Reason.fixed)
-)
+    (
+        Reason.accepted, Reason.agreed, Reason.top_tier, Reason.only_tier, Reason.demonstration, Reason.fixed,
+        Reason.hedged,
+    )
+)  # fmt: skip
 """An answer that was served for one of these may be given again; one that was only the best at hand may not."""
 
 _NO_LEDGER = "the ledger can't write, and this gateway serves nothing that it can't record; nothing was sent"
@@ -99,18 +103,21 @@ class Engine:
         config_digest: str = "",
         accounts: Accounts | None = None,
         resilience: ResilienceSettings = USUAL,
+        note_waits: bool = False,
         refuse_unrecorded: bool = False,
         sessions: Sessions | None = None,
         cache: AnswerCache | None = None,
         cache_up_to: DataClass = DataClass.internal,
         observers: tuple[Callable[[Entry], None], ...] = (),
     ) -> None:
+        """`note_waits`: a policy goes by how long models usually take."""
         self.catalogue, self.admission, self.classifier = catalogue, admission, classifier
         self.probes, self.prior = probes, prior
         self.policies = {**{name: Fixed(name, name) for name in catalogue.models}, **policies}
         self.policies["auto"] = policies[default_policy]
         self.guard, self.intent_from = guard, intent_from
         self.sender, self.ledger, self.balancer = sender, ledger, Balancer(resilience)
+        self.hedger = Hedger(resilience.hedge) if resilience.hedge is not None or note_waits else None
         self.books = Books(catalogue, config_digest)
         self.accounts, self.refuse_unrecorded = accounts, refuse_unrecorded
         self.sessions = sessions
@@ -118,6 +125,13 @@ class Engine:
         self.observers = observers
         self.promises, self.auditor = promises, auditor
         self.demonstration = frozenset(name for name, model in catalogue.models.items() if model.demonstration)
+
+    def usual_ms(self, model: str, streamed: bool) -> float | None:
+        """How long 19 of 20 calls of `model` stay within: to the answer, or to a stream's first event."""
+        if self.hedger is None:
+            return None
+        found = self.hedger.usual_s(self.balancer.gates(self.catalogue.models[model]), streamed=streamed)
+        return None if found is None else found * 1000
 
     def exchange(self, query: Query, key: Key | None = None) -> Exchange:
         """Take one query; `run()` it, and tell it when the client has gone."""
@@ -190,12 +204,13 @@ class Exchange:
                     return self._from_cache(kept)
             await self._commit_intent(tiers, permit)  # 4. ledger: above `internal`, write down first what will leave
             caller = self.caller = Caller(
-                sender, engine.balancer, engine.catalogue.models, query, permit, self._deadline_us(), self.redaction
-            )
+                sender, engine.balancer, engine.catalogue.models, query, permit, self._deadline_us(), self.redaction,
+                engine.hedger,
+            )  # fmt: skip
             self.flight = Flight(caller, listener)
             if self._gone:
                 self.flight.gone(self._gone)
-            plan = policy.plan(self._facts(tiers, score))
+            plan = policy.plan(self._facts(tiers, score, permit))
             decision = await self.flight.fly(plan)  # 5. policy plans, engine calls models, verify judges
         except RequestError as error:
             return self._finish(None, error)
@@ -302,8 +317,12 @@ class Exchange:
         self.policy = policy.name
         return policy
 
-    def _facts(self, tiers: tuple[Tier, ...], score: Score) -> Facts:
+    def _facts(self, tiers: tuple[Tier, ...], score: Score, permit: Permit) -> Facts:
         dials, needs = self.query.dials, self.query.needs
+
+        def further(model: str, tokens: int) -> int | None:
+            return self._further(permit, model, tokens)
+
         return Facts(
             tiers=tiers,
             p_correct=score.p_correct,
@@ -318,7 +337,19 @@ class Exchange:
             format=needs.tools or needs.json_object or needs.json_schema,
             demonstration=self.engine.demonstration,
             query=self.query,
+            further=further,
+            usual_ms=self.engine.usual_ms,
         )
+
+    def _further(self, permit: Permit, model: str, tokens: int) -> int | None:
+        """What so many more input tokens would cost a model. None: they do not fit its context, or it may see the
+        query only redacted: what another model has written was never looked at for what must not leave."""
+        one, needs = self.engine.catalogue.models[model], self.query.needs
+        if any(name == model for name, _ in permit.redact):
+            return None
+        if needs.input_tokens + tokens + (needs.output_tokens or USUAL_ANSWER) > one.abilities.context:
+            return None
+        return 0 if one.price is None else one.price.cost(Usage(tokens))
 
     def _expected_cost(self, model: str) -> int:
         price, needs = self.engine.catalogue.models[model].price, self.query.needs
