@@ -251,6 +251,7 @@ class Edit(msgspec.Struct, frozen=True):
     put: Mapping[str, msgspec.Raw] = msgspec.field(default_factory=dict)
     drop: tuple[str, ...] = ()
     input_tokens: int = 0  # how many more the call has by it, estimated; negative: fewer
+    draft: int | None = None  # the attempt whose answer it hands up
 
 
 class Permit(msgspec.Struct, frozen=True):

@@ -8,7 +8,6 @@ from __future__ import annotations
 SECTIONS = frozenset(
     {
         ("tasks",),
-        ("policies", "*", "hedge"),
     }
 )
 

@@ -79,6 +79,13 @@ class Reader:
             return self._wrong(node, wanted, path)
         if isinstance(fitting[0], kinds.LiteralType) and len(fitting) == 1 and node.value not in fitting[0].values:
             return self._wrong(node, wanted, path)
+        numbers = [one for one in fitting if isinstance(one, kinds.IntType | kinds.FloatType)]
+        if len(fitting) > 1 and numbers:  # a word or a number
+            counts = isinstance(node, yaml.ScalarNode) and number(node, numbers[0]) is not None
+            words = [one for one in fitting if isinstance(one, kinds.LiteralType) and node.value in one.values]
+            fitting = [*numbers] if counts else [*words]
+            if not fitting:
+                return self._wrong(node, wanted, path)
         return self.read(node, fitting[0], path)
 
     def _struct(self, node: yaml.Node, wanted: kinds.StructType, path: Path) -> Any:

@@ -251,10 +251,11 @@ class Caller:
         redaction = self._redacts(model, replica)
         self.reached.append((model.name, replica.provider, replica.location, redaction is not None))
         wanted = start.signals and model.abilities.logprobs and not self._query.needs.logprobs
+        read = start.signals and start.watch > 0  # a stream that may still be judged
         if redaction is None:
-            return Call(model, replica, self._query, start.edit, wanted, model.timeout_s)
+            return Call(model, replica, self._query, start.edit, wanted, model.timeout_s, read)
         query, edit = redaction.query(self._query), redaction.edit(start.edit)
-        return Call(model, replica, query, edit, wanted, model.timeout_s)
+        return Call(model, replica, query, edit, wanted, model.timeout_s, read)
 
     def _redacts(self, model: Model, replica: Replica) -> Redaction | None:
         """The request's placeholders, where this replica may see only them."""

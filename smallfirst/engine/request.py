@@ -170,6 +170,7 @@ class Exchange:
         self.engine, self.query, self.key = engine, query, key
         self.assessed = Assessed(engine.guard.default_class, ("default",))
         self.redaction: Redaction | None = None
+        self._redacted_for: frozenset[tuple[str, str]] | None = None  # the permit's, once there is one
         self.score: Score | None = None
         self.policy = ""
         self.flight: Flight | None = None
@@ -190,6 +191,7 @@ class Exchange:
                 raise Overloaded(_NO_LEDGER, code="ledger_unavailable", retry_after_s=5.0)
             policy = self._policy()  # 1. who plans: `auto`, a policy, or a model by name
             permit = await self._permit()  # 2. privacy: what it holds, and who may see it
+            self._redacted_for = permit.redact
             tiers = engine.admission.admit(query, self.key, permit, self.assessed.why)
             if engine.auditor is not None and engine.auditor.toss(policy.name):
                 shadows = () if permit.redact else tiers  # a shadow call sees the query as it is
@@ -210,7 +212,7 @@ class Exchange:
             self.flight = Flight(caller, listener)
             if self._gone:
                 self.flight.gone(self._gone)
-            plan = policy.plan(self._facts(tiers, score, permit))
+            plan = policy.plan(self._facts(tiers, score))
             decision = await self.flight.fly(plan)  # 5. policy plans, engine calls models, verify judges
         except RequestError as error:
             return self._finish(None, error)
@@ -317,11 +319,8 @@ class Exchange:
         self.policy = policy.name
         return policy
 
-    def _facts(self, tiers: tuple[Tier, ...], score: Score, permit: Permit) -> Facts:
+    def _facts(self, tiers: tuple[Tier, ...], score: Score) -> Facts:
         dials, needs = self.query.dials, self.query.needs
-
-        def further(model: str, tokens: int) -> int | None:
-            return self._further(permit, model, tokens)
 
         return Facts(
             tiers=tiers,
@@ -337,15 +336,15 @@ class Exchange:
             format=needs.tools or needs.json_object or needs.json_schema,
             demonstration=self.engine.demonstration,
             query=self.query,
-            further=further,
+            further=self._further,
             usual_ms=self.engine.usual_ms,
         )
 
-    def _further(self, permit: Permit, model: str, tokens: int) -> int | None:
+    def _further(self, model: str, tokens: int) -> int | None:
         """What so many more input tokens would cost a model. None: they do not fit its context, or it may see the
         query only redacted: what another model has written was never looked at for what must not leave."""
         one, needs = self.engine.catalogue.models[model], self.query.needs
-        if any(name == model for name, _ in permit.redact):
+        if self._redacted_for is None or any(name == model for name, _ in self._redacted_for):
             return None
         if needs.input_tokens + tokens + (needs.output_tokens or USUAL_ANSWER) > one.abilities.context:
             return None

@@ -7,6 +7,7 @@ done with it. A wait is of one of two kinds: until a whole answer, or until a st
 from __future__ import annotations
 
 import math
+from itertools import accumulate
 
 LEAST_S, GROWTH, BUCKETS = 0.001, 1.1, 160
 """The first bucket ends at 1 ms, each further one a tenth later, the last after an hour: a quantile is at most a tenth
@@ -54,9 +55,6 @@ class Sketch:
         return self._usual_s
 
     def _quantile(self, share: float) -> float:
-        left = share * self._total
-        for at, count in enumerate(self._counts):
-            left -= count
-            if left <= 0:
-                break
+        wanted = share * self._total
+        at = next(at for at, below in enumerate(accumulate(self._counts)) if below >= wanted)
         return float(LEAST_S * GROWTH**at)

@@ -72,6 +72,7 @@ Command = Start | Cancel | Wake | Release
 Event = Progress | Done | Woke | Gone
 Plan = Generator[tuple[Command, ...], Event, Decision]
 
+
 def nothing_more(_model: str, _tokens: int) -> int | None:
     """No model may be told more than the query."""
     return None
