@@ -181,7 +181,7 @@ class App:
 
     def _sessions(self) -> Sessions | None:
         wanted = self.settings.sessions
-        return None if wanted.ttl_s is None else Sessions(wanted.ttl_s, wanted.max_sessions)
+        return None if wanted.ttl_s is None else Sessions(wanted)
 
     def _cache(self) -> AnswerCache | None:
         wanted = self.settings.cache

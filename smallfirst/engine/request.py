@@ -197,9 +197,9 @@ class Exchange:
                 shadows = () if permit.redact else tiers  # a shadow call sees the query as it is
                 self._audit = Audited(query, shadows, unredacted(permit))  # the coin falls before the answer is known
             sender = engine.sender if self.key is None or not self.key.metered else await self._pays(self.key)
-            if engine.sessions is not None:
-                tiers = self._continue(engine.sessions, tiers)
             score = self.score = engine.score(query)  # 3. classify: how hard, what kind, who would be right
+            if engine.sessions is not None:
+                tiers = self._continue(engine.sessions, tiers, score)
             if engine.cache is not None and self._audit is None:  # what the coin chose is answered afresh
                 kept = self._look_up(engine.cache, tiers)
                 if kept is not None:
@@ -227,13 +227,13 @@ class Exchange:
         wanted = self.query.dials.max_latency_us
         return None if wanted is None else self._began_us + wanted
 
-    def _continue(self, sessions: Sessions, tiers: tuple[Tier, ...]) -> tuple[Tier, ...]:
+    def _continue(self, sessions: Sessions, tiers: tuple[Tier, ...], score: Score) -> tuple[Tier, ...]:
         """sessions: a conversation keeps its tier while there is reason to."""
         self._talk = sessions.find(self.query, self.key.name if self.key else None)
         if self._talk is None or self.query.asked in self.engine.catalogue.models:
             return tiers
-        kept = sessions.narrow(self._talk, tiers, self.engine.catalogue.models, self.query)
-        self.kept_tier = len(kept) < len(tiers)
+        kept = sessions.narrow(self._talk, tiers, self.engine.catalogue.models, self.query, score.p_correct)
+        self.kept_tier = _count(kept) < _count(tiers)
         return kept
 
     def _look_up(self, cache: AnswerCache, tiers: tuple[Tier, ...]) -> Kept | None:
@@ -377,7 +377,7 @@ class Exchange:
         entry = self.engine.books.entry(
             query=self.query, key=self.key, policy=self.policy, assessed=self.assessed, score=self.score,
             reached=tuple(self.caller.reached) if self.caller else (),
-            decision=decision, served=served, attempts=attempts, error=error,
+            decision=decision, served=served, attempts=attempts, error=error, kept_tier=self.kept_tier,
             latency_us=time.monotonic_ns() // 1000 - self._began_us, waiting_us=flight.waiting_us if flight else 0,
         )  # fmt: skip
         if kept is not None:
@@ -389,7 +389,7 @@ class Exchange:
         elif self._cache_key is not None and served is not None and error is None:
             self._keep(self._cache_key, served.outcome, entry)
         if self._talk is not None and self.engine.sessions is not None and served is not None:
-            self.engine.sessions.note(self._talk, entry, served.outcome.usage.input_tokens)
+            self.engine.sessions.note(self._talk, entry, served.outcome.usage)
         self.engine.publish(entry)
         if self._audit is not None and self.engine.auditor is not None:
             self.engine.auditor.take(self._audit, entry, served.outcome if served else None, attempts)
@@ -404,3 +404,7 @@ class Exchange:
             answer.blocks = b"".join(flight.held.get(served.n, ()))
             answer.tail = flight.tails.get(served.n, ())
         return answer
+
+
+def _count(tiers: tuple[Tier, ...]) -> int:
+    return sum(len(tier.models) for tier in tiers)

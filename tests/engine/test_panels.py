@@ -6,7 +6,22 @@ import asyncio
 
 import pytest
 
-from smallfirst.core import DataClass, Decision, Model, Needs, Permit, Price, Query, Reason, Replica, Status, Tier, Usage
+from smallfirst.core import (
+    DataClass,
+    Decision,
+    Model,
+    Needs,
+    Outcome,
+    Permit,
+    Price,
+    Query,
+    Reason,
+    Replica,
+    Score,
+    Status,
+    Tier,
+    Usage,
+)
 from smallfirst.engine.driver import Flight
 from smallfirst.engine.gates import Balancer
 from smallfirst.engine.replicas import Caller
@@ -16,7 +31,6 @@ from smallfirst.policy.cascade import Cascade
 from smallfirst.policy.panel import Panel
 from smallfirst.policy.protocol import Facts, Start
 from smallfirst.verify.judge import make_judge
-from smallfirst.core import Outcome, Score
 
 PRICE = Price(input=1_000_000, output=1_000_000, cached=0, source="test")
 TIERS = (Tier("slm", ("s1", "s2", "s3")), Tier("mid", ("m1",)), Tier("frontier", ("f1",)))

@@ -56,7 +56,7 @@ def test_none_is_handed_up_unless_asked_for(stage: Any) -> None:
 
 @pytest.mark.parametrize("do", ["redact", "allow"])
 def test_a_draft_goes_only_where_the_query_may_be_seen_as_it_is(stage: Any, do: Any) -> None:
-    """What the model on the premises wrote holds more than the redacted query: the one in the cloud must not read it."""
+    """What the model on the premises wrote holds more than the redacted query shows."""
     rules = (
         RuleSettings(classes=("public", "internal", "personal"), to=TargetSettings(location="premises"), do="allow"),
         RuleSettings(classes=("personal",), to=TargetSettings(location="cloud/eu"), do=do),

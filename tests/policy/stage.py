@@ -48,7 +48,12 @@ def script(plays: Mapping[str, Play]) -> Callable[[Start], tuple[Outcome, int]]:
         usage = Usage(10, play.tokens)
         text = play.text if play.status is Status.ok else ""
         return Outcome(
-            start.model, play.status, text, usage=usage, ttft_us=play.after_ms * MS // 2, cost=cost,
+            start.model,
+            play.status,
+            text,
+            usage=usage,
+            ttft_us=play.after_ms * MS // 2,
+            cost=cost,
             signals=Signals(play.first, play.first, play.tokens if play.first is not None else 0),
         ), play.after_ms * MS
 
