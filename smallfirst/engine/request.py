@@ -389,7 +389,7 @@ class Exchange:
         elif self._cache_key is not None and served is not None and error is None:
             self._keep(self._cache_key, served.outcome, entry)
         if self._talk is not None and self.engine.sessions is not None and served is not None:
-            self.engine.sessions.note(self._talk, entry, served.outcome.usage)
+            self.engine.sessions.note(self._talk, entry, served.outcome.usage.output_tokens)
         self.engine.publish(entry)
         if self._audit is not None and self.engine.auditor is not None:
             self.engine.auditor.take(self._audit, entry, served.outcome if served else None, attempts)

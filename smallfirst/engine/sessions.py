@@ -7,12 +7,13 @@ hash: no name, no text.
 A conversation is known by the `session` dial, or else by its messages up to the first question (and `user`), always
 within its key: nobody can steer another's.
 
-The price of a switch. The model that has the conversation reads what it has read before at its cached price; any other
-reads all of it for the first time. With I input tokens, C of them cached, and O tokens of answer:
+The price of a switch. A model reads at its cached price what it has read before in this conversation, and everything
+else at its full price. With I input tokens, C(m) of them cached by model m, and O tokens of answer:
 
-    stay     = C x cached + (I - C) x input + O x output          the model that has the conversation
-    leave(m) = I x input(m) + O x output(m)                       a lower model m, this turn
-    again(m) = I x cached(m) + O x output(m)                      m on a later turn, when it has read it all
+    cost(m, C) = C x cached(m) + (I - C) x input(m) + O x output(m)
+    stay       = cost(the model that has the conversation, C)
+    leave(m)   = cost(m, C(m))      a lower model, this turn; C(m) is 0 where it has not read the conversation lately
+    again(m)   = cost(m, I)         on a later turn, when it has read it all
 
 An answer of m is good enough with chance p(m), and is paid for in vain otherwise. Over h turns (`horizon`) m is worth
 trying where leave(m) + (h - 1) x again(m) < p(m) x h x stay; a model for which that does not hold is taken away.
@@ -28,14 +29,19 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from smallfirst.core import Entry, Model, Query, Tier, Usage
+from smallfirst.core import Entry, Model, Query, Status, Tier, Usage
 from smallfirst.engine.settings import SessionSettings
-
-STAY_TURNS = 3
-"""After a hand-up the conversation stays up for so many turns: what came before was too hard for the tier below."""
 
 LEAST_CACHED = 1024
 """Tokens; shorter prefixes are not cached by the large vendors, so nothing is learned from one that was not."""
+
+
+class Read(msgspec.Struct, frozen=True):
+    """What a model has read last."""
+
+    tokens: int
+    at: float
+    hit: float = 1.0  # share of what it had read before that really came from its cache, when that could last be seen
 
 
 class Talk(msgspec.Struct):
@@ -44,15 +50,17 @@ class Talk(msgspec.Struct):
     tier: str
     model: str
     stay: int  # turns for which it stays up
-    prefix_tokens: int  # of its last prompt and answer: what the model's prompt cache may hold
     answer_tokens: int  # of its last answer
     at: float  # when that was
-    read: float = 1.0  # share of the prefix that was really read from the cache, the last time that could be seen
+    reads: dict[str, Read]  # by model: what its prompt cache may hold of the conversation
 
 
 class _Turn(msgspec.Struct):
     role: str = ""
 
+
+_READ = frozenset((Status.ok, Status.cancelled))
+"""How a call ends whose model has read the prompt."""
 
 _messages = msgspec.json.Decoder(list[msgspec.Raw])
 _turn = msgspec.json.Decoder(_Turn)
@@ -112,10 +120,7 @@ class Sessions:
         own = Tier(own.name, (talk.model, *rest)) if rest else own
         below: tuple[Tier, ...] = ()
         if not found[1] and talk.stay <= 0:
-            warm = now - talk.at <= self._settings.cache_s
-            below = self._worth(
-                tiers[:at], _Turns(talk, models, query, warm=warm, turns=self._settings.horizon), chances
-            )
+            below = self._worth(tiers[:at], _Turns(talk, models, query, now, self._settings), chances)
         return (*below, own, *tiers[at + 1 :])
 
     def _worth(self, below: tuple[Tier, ...], turns: _Turns, chances: Mapping[str, float | None]) -> tuple[Tier, ...]:
@@ -124,47 +129,59 @@ class Sessions:
         same = all(len(one.models) == len(tier.models) for one, tier in zip(kept, below, strict=True))
         return below if same else tuple(tier for tier in kept if tier.models)
 
-    def note(self, found: tuple[bytes, bool], entry: Entry, usage: Usage) -> None:
-        """What became of the turn, and what its answer took."""
+    def note(self, found: tuple[bytes, bool], entry: Entry, answer_tokens: int) -> None:
+        """What became of the turn, and how long its answer was."""
         if entry.served_model is None or entry.served_tier is None or entry.status >= 400:
             return
-        before = self._talks.pop(found[0], None)
+        before, now = self._talks.pop(found[0], None), self._clock()
         stay = before.stay - 1 if before is not None and before.stay else 0
         if entry.deferrals:
-            stay = STAY_TURNS
-        read = 1.0
-        if before is not None and before.model == entry.served_model:
-            read = before.read
-            known = min(before.prefix_tokens, usage.input_tokens)
-            if known >= LEAST_CACHED and not usage.estimated:
-                read = min(1.0, usage.cached_tokens / known)
-        self._talks[found[0]] = Talk(
-            entry.served_tier, entry.served_model, stay, usage.input_tokens + usage.output_tokens,
-            usage.output_tokens, self._clock(), read,
-        )  # fmt: skip
+            stay = self._settings.stay_turns
+        reads = before.reads if before is not None else {}
+        for attempt in entry.attempts:
+            outcome = attempt.outcome
+            if outcome.status in _READ:
+                reads[outcome.model] = _read(reads.get(outcome.model), outcome.usage, now)
+        self._talks[found[0]] = Talk(entry.served_tier, entry.served_model, stay, answer_tokens, now, reads)
         while len(self._talks) > self._settings.max_sessions:
             self._talks.popitem(last=False)
+
+
+def _read(before: Read | None, usage: Usage, now: float) -> Read:
+    """What a model has read by now. What it had read before and did not find in its cache is not counted on again."""
+    if before is None:
+        return Read(usage.input_tokens, now)
+    known = min(before.tokens, usage.input_tokens)
+    seen = known >= LEAST_CACHED and not usage.estimated
+    return Read(usage.input_tokens, now, min(1.0, usage.cached_tokens / known) if seen else before.hit)
 
 
 class _Turns:
     """What the next turns of a conversation cost with the model that has it, and with another."""
 
-    def __init__(self, talk: Talk, models: Mapping[str, Model], query: Query, *, warm: bool, turns: int) -> None:
-        needs = query.needs
-        asked = needs.output_tokens
-        self._input = needs.input_tokens
+    def __init__(
+        self, talk: Talk, models: Mapping[str, Model], query: Query, now: float, settings: SessionSettings
+    ) -> None:
+        asked = query.needs.output_tokens
+        self._input = query.needs.input_tokens
         self._output = min(talk.answer_tokens, asked) if asked else talk.answer_tokens
-        self._cached = round(min(talk.prefix_tokens, self._input) * talk.read) if warm else 0
-        self._models, self._turns = models, turns
-        mine = models[talk.model].price
-        self._stay = None if mine is None else mine.cost(Usage(self._input, self._output, self._cached))
+        self._reads, self._models, self._now, self._settings = talk.reads, models, now, settings
+        self._stay = self._cost(talk.model)
 
     def pays(self, model: str, chance: float | None) -> bool:
-        """Whether `model` is worth the switch; yes where a price is not known, or nothing speaks of its chance."""
-        price = self._models[model].price
-        if price is None or self._stay is None or self._cached == 0:
+        """Whether `model` is worth the switch; yes where a price is not known."""
+        leave, again, turns = self._cost(model), self._cost(model, self._input), self._settings.horizon
+        if leave is None or again is None or self._stay is None:
             return True
-        leave = price.cost(Usage(self._input, self._output))
-        again = price.cost(Usage(self._input, self._output, self._input))
-        whole = leave + (self._turns - 1) * again
-        return whole < (1.0 if chance is None else chance) * self._turns * self._stay
+        return leave + (turns - 1) * again < (1.0 if chance is None else chance) * turns * self._stay
+
+    def _cost(self, model: str, cached: int | None = None) -> int | None:
+        """Nano-dollars for a turn with so much of it cached; None: with what its cache may hold now."""
+        price = self._models[model].price
+        if price is None:
+            return None
+        if cached is None:
+            read = self._reads.get(model)
+            warm = read is not None and read.tokens >= LEAST_CACHED and self._now - read.at <= self._settings.cache_s
+            cached = round(min(read.tokens, self._input) * read.hit) if warm and read is not None else 0
+        return price.cost(Usage(self._input, self._output, cached))

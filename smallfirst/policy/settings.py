@@ -52,8 +52,6 @@ class PolicySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     on_alarm: Literal["frontier"] = "frontier"  # certified: who answers once the monitor has raised its alarm
     stream: Literal["hold"] = "hold"
     commit: CommitSettings | None = None  # cascade: pass a stream on before its end; off unless given
-    hand_over: Literal["none", "draft", "critique"] = (
-        "none"  # cascade, panel: what the smaller model wrote goes up with the query, as a draft or to be criticised
-    )
+    hand_over: Literal["none", "draft", "critique"] = "none"  # cascade, panel: the smaller model's answer goes up too
     hedge: HedgeSettings | None = None  # cascade, panel, certified: a second model beside a slow one; off unless given
     give_up: GiveUpSettings | None = None  # cascade, panel: stop an answer that takes too long; off unless given

@@ -9,15 +9,18 @@ import pytest
 
 from smallfirst.core import (
     NANO,
+    Attempt,
     DataClass,
     Dials,
     Entry,
     Model,
     Needs,
+    Outcome,
     Price,
     Query,
     Reason,
     Replica,
+    Status,
     Tier,
     Usage,
 )
@@ -38,15 +41,18 @@ MODELS = {
 }
 TIERS = (Tier("slm", ("haiku", "own")), Tier("frontier", ("sonnet",)))
 MESSAGES = msgspec.Raw(b'[{"role":"user","content":"x"}]')
-LONG, SHORT = 50_000, 1_000
+LONG, SHORT = 50_000, 2_000
 
 
-def entry(model: str = "sonnet") -> Entry:
+def entry(usage: Usage, model: str = "sonnet", tried: str = "") -> Entry:
+    """A turn that `model` answered; `tried`: who had read it before."""
     tier = MODELS[model].tier
+    calls = [Outcome(name, Status.ok, usage=usage) for name in (tried, model) if name]
+    attempts = tuple(Attempt(n, "answer", outcome) for n, outcome in enumerate(calls, 1))
     return Entry(
         id="e", at_us=0, asked="auto", policy="auto", key_id="a", tags=(), session=None, data_class=DataClass.internal,
         kind="faq", complexity=0.1, reason=Reason.accepted, status=200, served_model=model, served_tier=tier,
-        attempts=(), cost=0, baseline_cost=None, baseline_method="", latency_us=1, overhead_us=1, stream=False,
+        attempts=attempts, cost=0, baseline_cost=None, baseline_method="", latency_us=1, overhead_us=1, stream=False,
         would_escalate=False, deferrals=(),
     )  # fmt: skip
 
@@ -54,12 +60,12 @@ def entry(model: str = "sonnet") -> Entry:
 class Talks:
     """One conversation with sonnet, of so many tokens."""
 
-    def __init__(self, tokens: int = LONG, **settings: Any) -> None:
+    def __init__(self, tokens: int = LONG, tried: str = "", **settings: Any) -> None:
         self.now = 0.0
         self.sessions = Sessions(SessionSettings(ttl_s=3600, **settings), clock=lambda: self.now)
         self.query = Query("q", "auto", "x", {"messages": MESSAGES}, Needs(input_tokens=tokens + 100))
         self.found = self.sessions.find(self.query, "a") or (b"", False)
-        self.sessions.note(self.found, entry(), Usage(tokens - 300, 300))
+        self.sessions.note(self.found, entry(Usage(tokens, 300), tried=tried), 300)
 
     def lower(self, **chances: float) -> tuple[str, ...]:
         """The models of the tier below that are open to its next turn."""
@@ -75,13 +81,18 @@ def test_a_cheap_model_is_not_taken_where_reading_it_all_again_costs_more_than_s
     assert MODELS["sonnet"].price.cost(Usage(50_100, 300, 50_000)) == 19_800_000
     assert MODELS["haiku"].price.cost(Usage(50_100, 300)) == 51_600_000
     assert Talks(LONG, cache_s=0).lower() == ("own",)  # the cache is warm at the very moment
-    short = Talks(SHORT)  # 1,100 at 1 + 300 at 5 = $0.0026 against 1,000 at 0.3 + 100 at 3 + 300 at 15 = $0.0051
+    short = Talks(SHORT)  # 2,100 at 1 + 300 at 5 = $0.0036 against 2,000 at 0.3 + 100 at 3 + 300 at 15 = $0.0054
     assert short.lower() == ("haiku", "own")
 
 
 def test_an_answer_that_is_likely_to_be_handed_up_is_paid_in_vain() -> None:
-    assert Talks(SHORT).lower(haiku=0.55, own=0.02) == ("haiku",)
-    assert Talks(SHORT).lower(haiku=0.4) == ("own",)
+    assert Talks(SHORT).lower(haiku=0.7, own=0.04) == ("haiku",)
+    assert Talks(SHORT).lower(haiku=0.6) == ("own",)
+
+
+def test_a_model_that_has_read_it_lately_need_not_read_it_all_again() -> None:
+    """Handed up a moment ago: both caches are warm, and haiku goes on for 50,000 at 0.1 + 100 at 1 + 300 at 5 = 0.0066."""
+    assert Talks(LONG, tried="haiku").lower() == ("haiku", "own")
 
 
 def test_over_several_turns_the_switch_pays() -> None:
@@ -98,11 +109,11 @@ def test_a_cache_that_has_gone_cold_holds_nobody() -> None:
 
 def test_an_upstream_that_read_nothing_from_its_cache_is_not_counted_on_again() -> None:
     talks = Talks(LONG)
-    talks.sessions.note(talks.found, entry(), Usage(LONG, 300, 0))
+    talks.sessions.note(talks.found, entry(Usage(LONG, 300, 0)), 300)
     assert talks.lower() == ("haiku", "own")
-    talks.sessions.note(talks.found, entry(), Usage(LONG, 300, LONG))
+    talks.sessions.note(talks.found, entry(Usage(LONG, 300, LONG)), 300)
     assert talks.lower() == ("own",)
-    talks.sessions.note(talks.found, entry(), Usage(LONG, 300, estimated=True))  # nobody counted: as before
+    talks.sessions.note(talks.found, entry(Usage(LONG, 300, estimated=True)), 300)  # nobody counted: as before
     assert talks.lower() == ("own",)
 
 

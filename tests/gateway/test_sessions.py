@@ -6,14 +6,17 @@ import msgspec
 
 from smallfirst.accounts.settings import KeySettings, KeysSettings
 from smallfirst.core import (
+    Attempt,
     DataClass,
     Entry,
     Model,
     Needs,
+    Outcome,
     Price,
     Query,
     Reason,
     Replica,
+    Status,
     Tier,
     ToolCall,
     Usage,
@@ -90,6 +93,12 @@ def test_other_conversations_and_other_keys_are_not_touched(stage):
     assert served(up) == ["large", "small", "small", "large"]
 
 
+def reading(entry, tokens):
+    """The entry of a turn in which `warm` has read so many tokens."""
+    outcome = Outcome("warm", Status.ok, usage=Usage(tokens, 100, tokens))
+    return msgspec.structs.replace(entry, attempts=(Attempt(1, "answer", outcome),))
+
+
 def test_a_warm_prompt_cache_that_is_cheaper_keeps_the_conversation(stage):
     clock = [0.0]
     sessions = Sessions(SessionSettings(ttl_s=60, max_sessions=10), clock=lambda: clock[0])
@@ -109,14 +118,14 @@ def test_a_warm_prompt_cache_that_is_cheaper_keeps_the_conversation(stage):
         attempts=(), cost=0, baseline_cost=None, baseline_method="", latency_us=1, overhead_us=1, stream=False,
         would_escalate=False, deferrals=(),
     )  # fmt: skip
-    sessions.note(found, entry, Usage(9_000, 100))
+    sessions.note(found, reading(entry, 9_000), 100)
     assert sessions.narrow(found, tiers, models, query, {}) == (Tier("mid", ("warm", "other")),)
-    sessions.note(found, entry, Usage(100, 10))  # nothing to lose: the lower tier is open again
+    sessions.note(found, reading(entry, 100), 10)  # nothing to lose: the lower tier is open again
     assert sessions.narrow(found, tiers, models, query, {}) == (tiers[0], Tier("mid", ("warm", "other")))
     clock[0] = 61
     assert sessions.narrow(found, tiers, models, query, {}) == tiers
     for n in range(20):
-        sessions.note((b"%d" % n, False), entry, Usage(1))
+        sessions.note((b"%d" % n, False), entry, 1)
     assert len(sessions._talks) == 10
 
 
