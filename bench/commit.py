@@ -10,8 +10,8 @@ the embedded model itself, running beside all this. Probe and threshold are fitt
 all answers served wrongly), everything here is of the other half. Every request asks for a stream; prompts that ask
 for JSON by a schema are never committed.
 
-First, the mechanism alone: 64 made answers of the small model, 30 to 300 tokens long, all good enough to be served, half
-of them sure of their first tokens (.97) and half not (.80).
+First, the mechanism alone: 64 made answers of the small model, 30 to 300 tokens long, all good enough to be served,
+half of them sure of their first tokens (.97) and half not (.80).
 
 Time to first token: until the first event with words reaches the client. Quality: mean score of what the client got;
 the large model's answers score 1 by construction. Prints a table, writes bench/out/commit.json.
@@ -110,14 +110,13 @@ def main() -> None:
         rows.append(_row(name, found))
         print(_line(rows[-1]), flush=True)
     kind = "commit_embedded" if chosen.embedded else "commit"
-    print(
-        f"written to {harness.record(kind, seed=recording.run.seed, prompts=len(report), accept=fold.accept, rows=rows)}"
-    )
+    path = harness.record(kind, seed=recording.run.seed, prompts=len(report), accept=fold.accept, rows=rows)
+    print(f"written to {path}")
 
 
 def made(name: str, commit: CommitSettings | None, at_once: int, probes: Any) -> dict[str, Any]:
     """The mechanism alone: answers of many lengths, half of them sure."""
-    asked = [make("faq", "made", 1, f"Tell me about number {n}.", "word", "includes") for n in range(64)]
+    asked = [make("faq", "made", 1, f"Tell me about number {n}.", "word0", "includes") for n in range(64)]
     said = {one.input: _made(n) for n, one in enumerate(asked)}
     laws = shipped_laws().tiers
     policy = PolicySettings(accept={"slm": 0.05}, try_above=0.0, commit=commit)
@@ -245,7 +244,8 @@ def _row(name: str, found: list[Got]) -> dict[str, Any]:
     return {
         "way": name, "n": len(found),
         "ttft_p50_ms": float(np.percentile(first, 50) * 1000), "ttft_p95_ms": float(np.percentile(first, 95) * 1000),
-        "ttft_mean_ms": float(first.mean() * 1000), "whole_mean_ms": float(np.mean([one.whole_s for one in found]) * 1000),
+        "ttft_mean_ms": float(first.mean() * 1000),
+        "whole_mean_ms": float(np.mean([one.whole_s for one in found]) * 1000),
         "small": sum(one.model == SLM for one in found) / len(found),
         "committed": len(committed) / len(found),
         "committed_right": float(np.mean([one.value for one in committed])) if committed else None,
@@ -261,12 +261,12 @@ def _line(row: dict[str, Any]) -> str:
     def shown(name: str, how: str) -> str:
         return "-" if row[name] is None else format(row[name], how)
 
-    return (
-        f"{row['way']:22} TTFT p50 {row['ttft_p50_ms']:6.0f} p95 {row['ttft_p95_ms']:6.0f} ms; committed {row['committed']:.2f} "
-        f"(right {shown('committed_right', '.2f')}, p50 {shown('committed_ttft_p50_ms', '.0f')} ms), checked "
-        f"{row['accepted']:.2f} (right {shown('accepted_right', '.2f')}, p50 {shown('accepted_ttft_p50_ms', '.0f')} ms); "
-        f"quality {row['quality']:.3f}, ${row['cost_usd']:.4f}"
-    )
+    committed = f"{row['committed']:.2f} (right {shown('committed_right', '.2f')}, "
+    committed += f"p50 {shown('committed_ttft_p50_ms', '.0f')} ms)"
+    checked = f"{row['accepted']:.2f} (right {shown('accepted_right', '.2f')}, "
+    checked += f"p50 {shown('accepted_ttft_p50_ms', '.0f')} ms)"
+    times = f"TTFT p50 {row['ttft_p50_ms']:5.0f} p95 {row['ttft_p95_ms']:5.0f} ms"
+    return f"{row['way']:22} {times}; committed {committed}, checked {checked}; quality {row['quality']:.3f}"
 
 
 if __name__ == "__main__":

@@ -2,10 +2,11 @@
 
     python bench/hedging.py [--requests 2000] [--at-once 8] [--seed 1]
 
-A real gateway before one model with two replicas on loopback. Each answers after about 50 ms (lognormal, spread .2). One of
-them is slow in one of three ways: `rare`, it hangs for a second in one call of twenty (a pause, a batch that is full);
-`often`, in one of ten; `always`, every call takes it 300 ms. Without hedging; with it after the p95 and 5% second calls at
-most (the default of `resilience.hedge`); and with 60% at most. Whole answers. Prints a table, writes bench/out/hedging.json.
+A real gateway before one model with two replicas on loopback. Each answers after about 50 ms (lognormal, spread .2).
+One of them is slow in one of three ways: `rare`, it hangs for a second in one call of twenty (a pause, a batch that
+is full); `often`, in one of ten; `always`, every call takes it 300 ms. Without hedging; with it after the p95 and 5%
+second calls at most (the default of `resilience.hedge`); and with 60% at most. Whole answers. Prints a table, writes
+bench/out/hedging.json.
 """
 
 from __future__ import annotations

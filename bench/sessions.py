@@ -2,16 +2,17 @@
 
     python bench/sessions.py [--data ../shared/data/tasks/rag] [--seed 0] [--hard 0.3 0.7] [--pause 30]
 
-The multi-turn questions of mtragun with their histories: what was asked and answered in each turn, tokens are characters
-/ 4. Before the first question stands a context of 0, 8,000 or 50,000 tokens (documents, tools, a long system prompt).
-Pairs of a smaller and a larger model at list prices, cached tokens at the cached price; a model's prompt cache holds what
-it read last, from 1,024 tokens on, for 300 s. A share of the turns, by a coin that is the same for all ways, is predicted
-too hard for the smaller model (chance .1: it is not asked); of the others it is asked with a predicted and true chance of
-.9, and where its answer is not good enough the call is paid and handed up. engine/sessions.py itself says who may be
-asked. What the answers are worth is not looked at: a way that asks the larger model more often serves better ones.
+The multi-turn questions of mtragun with their histories: what was asked and answered in each turn, tokens are
+characters / 4. Before the first question stands a context of 0, 8,000 or 50,000 tokens (documents, tools, a long
+system prompt). Pairs of a smaller and a larger model at list prices, cached tokens at the cached price; a model's
+prompt cache holds what it read last, from 1,024 tokens on, for 300 s. A share of the turns, by a coin that is the
+same for all ways, is predicted too hard for the smaller model (chance .1: it is not asked); of the others it is asked
+with a predicted and true chance of .9, and where its answer is not good enough the call is paid and handed up.
+engine/sessions.py itself says who may be asked. What the answers are worth is not looked at: a way that asks the
+larger model more often serves better ones.
 
-`stay`: three turns up after a hand-up, no price. `price h`: the price of a switch over h turns, no staying.
-Prints total cost relative to always the larger model, and its share of the turns; writes bench/out/sessions.json.
+`stay`: three turns up after a hand-up, no price. `price h`: the price of a switch over h turns, no staying. Prints
+total cost relative to always the larger model, and its share of the turns; writes bench/out/sessions.json.
 """
 
 from __future__ import annotations
@@ -23,13 +24,27 @@ import random
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import harness
 import msgspec
 
 from smallfirst.core import (
-    NANO, Attempt, DataClass, Dials, Entry, Model, Needs, Outcome, Price, Query, Reason, Replica, Status, Tier, Usage,
+    NANO,
+    Attempt,
+    DataClass,
+    Dials,
+    Entry,
+    Model,
+    Needs,
+    Outcome,
+    Price,
+    Query,
+    Reason,
+    Replica,
+    Status,
+    Tier,
+    Usage,
 )  # fmt: skip
 from smallfirst.engine.sessions import LEAST_CACHED, Sessions
 from smallfirst.engine.settings import SessionSettings
@@ -170,10 +185,11 @@ def play(
 def entry(model: Model, calls: list[Outcome]) -> Entry:
     attempts = tuple(Attempt(n, "answer", call) for n, call in enumerate(calls, 1))
     return Entry(
-        id="e", at_us=0, asked="auto", policy="auto", key_id="key", tags=(), session=None, data_class=DataClass.internal,
-        kind="faq", complexity=0.1, reason=Reason.accepted, status=200, served_model=model.name, served_tier=model.tier,
-        attempts=attempts, cost=0, baseline_cost=None, baseline_method="", latency_us=1, overhead_us=1, stream=False,
-        would_escalate=False, deferrals=("low_confidence",) * (len(calls) - 1),
+        id="e", at_us=0, asked="auto", policy="auto", key_id="key", tags=(), session=None,
+        data_class=DataClass.internal, kind="faq", complexity=0.1, reason=Reason.accepted, status=200,
+        served_model=model.name, served_tier=model.tier, attempts=attempts, cost=0, baseline_cost=None,
+        baseline_method="", latency_us=1, overhead_us=1, stream=False, would_escalate=False,
+        deferrals=("low_confidence",) * (len(calls) - 1),
     )  # fmt: skip
 
 

@@ -91,7 +91,7 @@ def test_an_answer_that_is_likely_to_be_handed_up_is_paid_in_vain() -> None:
 
 
 def test_a_model_that_has_read_it_lately_need_not_read_it_all_again() -> None:
-    """Handed up a moment ago: both caches are warm, and haiku goes on for 50,000 at 0.1 + 100 at 1 + 300 at 5 = 0.0066."""
+    """Handed up a moment ago: both caches are warm; haiku takes 50,000 at 0.1 + 100 at 1 + 300 at 5 = $0.0066."""
     assert Talks(LONG, tried="haiku").lower() == ("haiku", "own")
 
 
