@@ -3,8 +3,9 @@
     python bench/quality/give_up.py [--data ../shared/data/outcomes] [--seed 0] [--only gsm]
 
 The study's line-ups, policies on recorded answers and a virtual clock, times by the stated laws (a small model writes
-a token in 10 ms, so that 3,000 ms are about 300 tokens). `p95` is each model's own on the fit part. What is given up
-is paid in full. One seed; figures are of the report part. Prints a table, writes bench/out/give_up.json.
+a token in 10 ms, so that 3,000 ms are about 300 tokens). `p95` is each model's own on the fit part. `any 2`:
+`panel.quick`; `hedged`: after 1.5 or 2.5 s the model above is asked too. What is given up is paid in full. One seed;
+figures are of the report part. Prints a table, writes bench/out/give_up.json.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from smallfirst.evals.latency import shipped_laws
 from smallfirst.evals.recorded_experiment import LINEUPS, Lineup
 from smallfirst.evals.recorded_policies import lay_out, run
 from smallfirst.policy.build import build_policy
-from smallfirst.policy.settings import GiveUpSettings, PanelSettings, PolicySettings
+from smallfirst.policy.settings import GiveUpSettings, HedgeSettings, PanelSettings, PolicySettings
 
 BEYOND: tuple[str | float | None, ...] = (None, "p95", 2000.0, 3000.0, 4000.0, 6000.0)
 
@@ -55,12 +56,23 @@ def main() -> None:
 
 def kinds(lineup: Lineup) -> dict[str, dict[str, Any]]:
     models = tuple(lineup.slm)
+    quick = PanelSettings(models=models, quick=True)
+    quickest = PanelSettings(models=models, with_mid=True, quick=True)
+    after = HedgeSettings(after=1500.0), HedgeSettings(after=2500.0)
     return {
+        "any 2 of 3": {"kind": "panel", "panel": quick, "accept": {"slm": 1.0, "mid": 0.80}},
+        "any 2 of 4": {"kind": "panel", "panel": quickest, "accept": {"slm": 1.0, "mid": 1.0}},
+        "any 2 of 3, hedged": {
+            "kind": "panel", "panel": quick, "accept": {"slm": 1.0, "mid": 0.80}, "hedge": after[0],
+        },
+        "any 2 of 4, hedged": {
+            "kind": "panel", "panel": quickest, "accept": {"slm": 1.0, "mid": 1.0}, "hedge": after[1],
+        },
         "panel of all": {"kind": "panel", "panel": PanelSettings(models=models, with_mid=True), "accept": {"mid": 1.0}},
         "panel of 3": {"kind": "panel", "panel": PanelSettings(models=models), "accept": {"slm": 1.0, "mid": 0.80}},
         "panel of 2": {"kind": "panel", "panel": PanelSettings(models=models[:2]), "accept": {"slm": 1.0, "mid": 0.80}},
         "cascade": {"kind": "cascade", "accept": {"slm": 0.90, "mid": 0.80}},
-    }
+    }  # fmt: skip
 
 
 def measure(name: str, lineup: Lineup, data: Dataset) -> list[dict[str, Any]]:
@@ -83,7 +95,7 @@ def measure(name: str, lineup: Lineup, data: Dataset) -> list[dict[str, Any]]:
             }  # fmt: skip
             rows.append(row)
             print(
-                f"{name:9} {kind:13} give up {beyond!s:7} cost {row['cost']:.3f} quality {row['quality']:.3f} "
+                f"{name:9} {kind:18} give up {beyond!s:7} cost {row['cost']:.3f} quality {row['quality']:.3f} "
                 f"mean latency {row['latency']:.2f} p95 {row['p95_s']:.1f} s",
                 flush=True,
             )

@@ -18,7 +18,7 @@ from smallfirst.policy.hand_over import HandingOver
 from smallfirst.policy.hedged import Hedged
 from smallfirst.policy.panel import Panel
 from smallfirst.policy.protocol import Policy
-from smallfirst.policy.settings import PolicySettings
+from smallfirst.policy.settings import PanelSettings, PolicySettings
 from smallfirst.policy.threshold import Threshold
 
 AUTO_ACCEPT = {"slm": 0.90, "mid": 0.80}
@@ -72,9 +72,9 @@ def build_policy(
             return _accompanied(Cascade(name, settings.accept, settings.try_above, settings.commit), settings)
         case "panel":
             above = Cascade(name, settings.accept, settings.try_above)
-            panel = settings.panel
-            seats = panel.models if panel else ()
-            return _accompanied(Panel(name, seats, above, with_mid=bool(panel and panel.with_mid)), settings)
+            panel = settings.panel or PanelSettings(models=())
+            made = Panel(name, panel.models, above, with_mid=panel.with_mid, quick=panel.quick)
+            return _accompanied(made, settings)
         case "certified":
             if certified is None:
                 raise ConfigError([f"policies.{name}: a certified policy can't be made here"])

@@ -10,6 +10,7 @@ import msgspec
 class PanelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     models: tuple[str, ...]
     with_mid: bool = False  # ask the next tier's first model at the same time
+    quick: bool = False  # serve as soon as any two agree, without waiting for the model whose word counts first
 
 
 class CommitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

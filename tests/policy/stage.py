@@ -121,6 +121,7 @@ POLICIES: dict[str, Policy] = {
     "cascade": CASCADE,
     "panel": Panel("panel", ("s1", "s2"), CASCADE),
     "panel with mid": Panel("panel with mid", ("s1", "s2"), CASCADE, with_mid=True),
+    "quick panel": Panel("quick panel", ("s1", "s2"), CASCADE, with_mid=True, quick=True),
     "panel across tiers": Panel("panel across tiers", ("s1", "m1", "f2"), CASCADE, with_mid=True),
     "certified": Certified("certified", ladder(), 1),
     "committing early": Cascade("committing early", ACCEPT, commit=CommitSettings(tokens=1, above=0.9)),
