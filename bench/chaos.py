@@ -1,6 +1,6 @@
 """Requests through a gateway whose upstreams fail at random: each must be answered once, and have one entry.
 
-    python bench/chaos.py [--requests 100000] [--at-once 64] [--seed 1]
+    python bench/chaos.py [--requests 100000] [--at-once 64] [--seed 1] [--hedge]
 
 Two upstreams on loopback behind one model, and one behind a second tier. Of their answers a fifth is a fault: an error
 status (some with retry-after), a connection cut in the midst, bytes that are no HTTP, a broken stream. A third of the
@@ -33,7 +33,7 @@ from smallfirst.cli.build import App
 from smallfirst.cli.running import running
 from smallfirst.cli.settings import Settings
 from smallfirst.core import Usage
-from smallfirst.engine.gates import ResilienceSettings
+from smallfirst.engine.gates import ReplicaHedgeSettings, ResilienceSettings
 from smallfirst.models.http import HttpClient, HttpFault
 from smallfirst.models.loopback import ScriptedUpstream, Wire, fault
 from smallfirst.models.scripted import Reply
@@ -47,12 +47,13 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--at-once", type=int, default=64)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--hedge", action="store_true")
     chosen = parser.parse_args()
     moods = Moods(chosen.seed)
     with contextlib.ExitStack() as stack, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         urls = [stack.enter_context(ScriptedUpstream(moods)).url for _ in range(3)]
-        app = App(settings(urls), {"HOME": name}, ledger_path=folder / "ledger.db", probes={})
+        app = App(settings(urls, hedge=chosen.hedge), {"HOME": name}, ledger_path=folder / "ledger.db", probes={})
         began = time.perf_counter()
         with running(app) as url:
             seen = asyncio.run(drive(url, chosen.requests, chosen.at_once, chosen.seed))
@@ -74,6 +75,8 @@ def main() -> None:
     ):
         print(f"{title}: " + ", ".join(f"{word} {count:,}" for word, count in sorted(found.items(), key=str)))
     print(f"entries {entries[0]:,}, of them different {entries[1]:,}; given up before they were read {len(unread)}")
+    if app.engine.hedger is not None:
+        print(f"made again at the other replica: {app.engine.hedger.hedges:,}")
     print(f"answered with another's answer {seen.counts['wrong']}, without an entry {len(lost)}; wrong in all: {bad}")
     path = harness.record(
         "chaos", seed_of_faults=chosen.seed, requests=chosen.requests, seconds=took, seen=dict(seen.counts),
@@ -83,7 +86,7 @@ def main() -> None:
     sys.exit(1 if bad else 0)
 
 
-def settings(urls: list[str]) -> Settings:
+def settings(urls: list[str], *, hedge: bool) -> Settings:
     return Settings(
         providers={f"p{n}": ProviderSettings(url=url) for n, url in enumerate(urls)},
         models={
@@ -95,7 +98,9 @@ def settings(urls: list[str]) -> Settings:
         },
         tiers=({"slm": ("small",)}, {"frontier": ("large",)}),
         router=RouterSettings(unprobed="trust", prior=0.95),
-        resilience=ResilienceSettings(rest_s=0.05, longest_rest_s=0.2),
+        resilience=ResilienceSettings(
+            rest_s=0.05, longest_rest_s=0.2, hedge=ReplicaHedgeSettings(most=0.2) if hedge else None
+        ),
     )  # fmt: skip
 
 

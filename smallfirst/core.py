@@ -66,6 +66,8 @@ class Reason(enum.StrEnum):
 
     accepted = "accepted"  # the verifier's p_correct reached the tier's threshold
     agreed = "agreed"  # a panel's answers agreed
+    committed = "committed"  # its first tokens were sure enough: it was streamed from there on, unchecked
+    hedged = "hedged"  # a model took longer than usual; one that was asked beside it was first with a good answer
     top_tier = "top_tier"  # nothing above to hand up to
     only_tier = "only_tier"  # one tier is configured; `would_escalate` tells what a higher one would have got
     demonstration = "demonstration"  # only_tier, and that tier is the embedded 135M demonstration model
@@ -93,6 +95,8 @@ class OutReason(enum.StrEnum):
     cache = "cache"  # the answer had been given before to the same request
     slice = "slice"  # its slice is not one of those that were certified
     limit = "limit"  # max_cost_usd or max_latency_ms changed the course
+    draft = "draft"  # what a smaller model wrote went up with the query; the certified prompts had no draft
+    hedge = "hedge"  # a model took longer than usual, and another's answer was served
     fallback = "fallback"  # a model failed, so another course was taken
     unserved = "unserved"  # no answer was served: all models failed, or the client left
 
@@ -249,6 +253,8 @@ class Edit(msgspec.Struct, frozen=True):
 
     put: Mapping[str, msgspec.Raw] = msgspec.field(default_factory=dict)
     drop: tuple[str, ...] = ()
+    input_tokens: int = 0  # how many more the call has by it, estimated; negative: fewer
+    draft: int | None = None  # the attempt whose answer it hands up
 
 
 class Permit(msgspec.Struct, frozen=True):

@@ -54,6 +54,10 @@ class MeteredStream:
         return self._inner.tokens if self._inner is not None else 0
 
     @property
+    def logprob(self) -> float | None:
+        return self._inner.logprob if self._inner is not None else None
+
+    @property
     def outcome(self) -> Outcome:
         if self._refused is not None:
             return self._refused

@@ -149,7 +149,7 @@ class Tab:
         room = max(LEAST_ROOM, min(self.default_tokens, context - needs.input_tokens))
         edit = call.edit or Edit()
         put = {**edit.put, "max_tokens": msgspec.Raw(b"%d" % room)}
-        return msgspec.structs.replace(call, edit=Edit(put, edit.drop)), room
+        return msgspec.structs.replace(call, edit=Edit(put, edit.drop, edit.input_tokens)), room
 
     def _most_input(self, call: Call) -> int:
         """No more tokens than bytes: every token of a text stands for at least one."""
@@ -163,7 +163,8 @@ class Tab:
             if needs.anthropic:  # nor do those of a document; and a tool that Anthropic runs reads what it likes
                 self._input = UNKNOWABLE
             self._input += TOOL_TEMPLATE_TOKENS if needs.tools else TEMPLATE_TOKENS
-        added = 0 if call.edit is None else sum(map(len, call.edit.put.values()))
+        put, fields = {} if call.edit is None else call.edit.put, self._query.fields
+        added = sum(max(0, len(raw) - len(fields.get(name, b""))) for name, raw in put.items())
         return min(self._input + added, call.model.abilities.context)
 
     def close(self, attempts: Iterable[Attempt]) -> None:

@@ -59,7 +59,7 @@ from smallfirst.models.sender import Sender
 from smallfirst.models.settings import ModelSettings
 from smallfirst.models.weights import place
 from smallfirst.monitor.guard import Guarded
-from smallfirst.policy.build import build_policy
+from smallfirst.policy.build import build_policy, goes_by_waits
 from smallfirst.policy.build import default_settings as default_policy
 from smallfirst.policy.settings import PolicySettings
 from smallfirst.privacy.build import build_guard
@@ -132,6 +132,7 @@ class App:
             config_digest=digest(settings, self.catalogue, self.tasks),
             accounts=self.accounts,
             resilience=settings.resilience,
+            note_waits=any(goes_by_waits(policy) for policy in named.values()),
             refuse_unrecorded=settings.ledger.on_fault == "refuse",
             sessions=self._sessions(),
             cache=self._cache(),
@@ -189,7 +190,7 @@ class App:
 
     def _sessions(self) -> Sessions | None:
         wanted = self.settings.sessions
-        return None if wanted.ttl_s is None else Sessions(wanted.ttl_s, wanted.max_sessions)
+        return None if wanted.ttl_s is None else Sessions(wanted)
 
     def _cache(self) -> AnswerCache | None:
         wanted = self.settings.cache
@@ -217,7 +218,9 @@ class App:
 
     def _certified(self, name: str, policy: PolicySettings) -> Guarded:
         """A policy from its certificate; whether that is in force is for the guard to say."""
-        made = self.guards[name] = guard(name, Path(policy.certificate or ""), self.catalogue, self.settings.models)
+        made = self.guards[name] = guard(
+            name, Path(policy.certificate or ""), self.catalogue, self.settings.models, policy.hedge
+        )
         return made
 
     def _routes(self, policies: tuple[str, ...]) -> Gateway:

@@ -19,8 +19,11 @@ from smallfirst.models.settings import ModelSettings
 from smallfirst.monitor.digests import PROMPTS, canonicaliser_digest, model_digests, price_digest, verifier_digest
 from smallfirst.monitor.guard import Guarded
 from smallfirst.policy.certified import Certified
+from smallfirst.policy.hedged import Hedged
 from smallfirst.policy.ladder import Ladder
 from smallfirst.policy.ladder import decode as decode_ladder
+from smallfirst.policy.protocol import Policy
+from smallfirst.policy.settings import HedgeSettings
 
 LADDER = ".ladder"
 
@@ -85,11 +88,26 @@ def describe(
     return lines, [*warnings, *(Finding("warning", at, why) for why in found.warning)]
 
 
-def guard(name: str, path: Path, catalogue: Catalogue, models: Mapping[str, ModelSettings]) -> Guarded:
-    """The policy `name` with the certificate at `path`. Raises ConfigError where the file can't be used."""
+def guard(
+    name: str,
+    path: Path,
+    catalogue: Catalogue,
+    models: Mapping[str, ModelSettings],
+    hedge: HedgeSettings | None = None,
+) -> Guarded:
+    """The policy `name` with the certificate at `path`. Raises ConfigError where the file can't be used.
+
+    `hedge`: the highest tier, whose answer is the baseline's, stands in for a model that takes longer than usual; what
+    is served so stands outside the certificate.
+    """
     try:
         certificate, ladder = read_certified(path)
     except DataError as error:
         raise ConfigError([f"policies.{name}.certificate: {error}"]) from error
     found = compare(certificate, ladder, catalogue, running(catalogue, models, ladder))
-    return Guarded(name, certificate, ladder.models, lambda rung: Certified(name, ladder, rung), found)
+
+    def rung(number: int) -> Policy:
+        policy = Certified(name, ladder, number)
+        return policy if hedge is None else Hedged(policy, hedge.after)
+
+    return Guarded(name, certificate, ladder.models, rung, found)

@@ -40,6 +40,12 @@ def _server_numbers(settings: Settings) -> Iterator[Bound]:
     yield ("ledger", "batch_rows"), ledger.batch_rows, 1
     yield ("server", "max_messages"), server.max_messages, 1
     yield ("server", "drain_s"), server.drain_s, 0
+    hedge = settings.resilience.hedge
+    if hedge is not None:
+        yield ("resilience", "hedge", "after"), None if hedge.after == "p95" else hedge.after, TINY
+        yield ("resilience", "hedge", "most"), hedge.most, 0
+    yield ("sessions", "cache_s"), settings.sessions.cache_s, 0
+    yield ("sessions", "horizon"), settings.sessions.horizon, 1
     for field in ("max_body_mb", "body_timeout_s", "keep_alive_s"):
         yield ("server", field), getattr(server, field), TINY
 

@@ -73,7 +73,7 @@ def configured(
         raise ConfigError([f"--policy {missing[0]}: there are {', '.join(settings.policies) or 'none'}"])
 
     def certified(name: str, policy: PolicySettings) -> Policy:
-        return guard(name, Path(policy.certificate or ""), catalogue, settings.models)
+        return guard(name, Path(policy.certificate or ""), catalogue, settings.models, policy.hedge)
 
     policies = {name: build_policy(name, settings.policies[name], catalogue.tiers, certified) for name in wanted}
     return Players(roles, catalogue.tiers, {**listed, **stated}, named), policies

@@ -5,11 +5,7 @@ Knows key paths (`*` stands for any name). Does not know when they will be built
 
 from __future__ import annotations
 
-SECTIONS = frozenset(
-    {
-        ("policies", "*", "hedge"),
-    }
-)
+SECTIONS: frozenset[tuple[str, ...]] = frozenset()
 
 VALUES = frozenset(
     {

@@ -78,7 +78,11 @@ class Reader:
         words = [one for one in fitting if isinstance(one, kinds.LiteralType)]
         others = [one for one in fitting if not isinstance(one, kinds.LiteralType)]
         chosen = [*(one for one in words if node.value in one.values), *others]
-        return self.read(node, chosen[0], path) if chosen else self._wrong(node, wanted, path)
+        if not chosen:
+            return self._wrong(node, wanted, path)
+        if words and isinstance(chosen[0], kinds.IntType | kinds.FloatType) and number(node, chosen[0]) is None:
+            return self._wrong(node, wanted, path)  # a word or a number, and it is neither
+        return self.read(node, chosen[0], path)
 
     def _struct(self, node: yaml.Node, wanted: kinds.StructType, path: Path) -> Any:
         if not isinstance(node, yaml.MappingNode):

@@ -51,6 +51,7 @@ class Books:
         error: RequestError | None,
         latency_us: int,
         waiting_us: int,
+        kept_tier: bool = False,
     ) -> Entry:
         """One Entry from all that is known at the end."""
         outcome = served.outcome if served else None
@@ -60,6 +61,8 @@ class Books:
         out_reason = None
         if certificate is not None or reason is Reason.no_certificate:
             out_reason = _why_outside(decision, attempts)
+            if kept_tier and out_reason is OutReason.narrowed:
+                out_reason = OutReason.session
         return Entry(
             id=query.id,
             at_us=time.time_ns() // 1000 - latency_us,

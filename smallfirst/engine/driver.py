@@ -16,6 +16,7 @@ from smallfirst.core import Attempt, Decision, Outcome
 from smallfirst.engine.replicas import Begun
 from smallfirst.errors import PolicyError, PolicyStalled
 from smallfirst.models.sender import AnswerStream
+from smallfirst.policy.hand_over import drafted
 from smallfirst.policy.protocol import Cancel, Command, Done, Event, Gone, Plan, Progress, Release, Start, Wake, Woke
 
 
@@ -132,6 +133,8 @@ class Flight:
             raise PolicyError(f"attempt {start.id} was started twice")
         now = time.monotonic_ns() // 1000
         self._starts[start.id] = (start, now)
+        if start.edit is not None and start.edit.draft is not None:
+            drafted(self.attempts, start.edit.draft)
         return now
 
     def _book(self, start: Start, outcome: Outcome, airborne_us: int | None) -> None:
@@ -159,7 +162,7 @@ class Flight:
                 if watching and stream.tokens >= start.watch:
                     watching = False
                     told = asyncio.get_running_loop().create_future()
-                    self._post(Progress(start.id, stream.tokens), told)
+                    self._post(Progress(start.id, stream.tokens, stream.logprob), told)
                     await told  # the policy may release it now, before the next byte is read
                 if self.released == start.id:
                     await self._relay(start, held, stream)

@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 
@@ -22,6 +23,15 @@ LONGEST_PATIENCE_S = 60.0
 """A retry-after of more than this is believed no longer than this."""
 
 
+class ReplicaHedgeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A call that takes unusually long is made a second time at another replica of the same model; the first good
+    answer counts, the other call is stopped and paid for. A stream only before its first event. Never a request that
+    the upstream is asked to keep (`store`) or that runs tools there."""
+
+    after: Literal["p95"] | float = "p95"  # milliseconds; `p95`: what the quickest replica stays within 19 times in 20
+    most: float = 0.05  # second calls, as a share of all calls of this process
+
+
 class ResilienceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Retries, circuit breakers and queues before replicas."""
 
@@ -31,6 +41,7 @@ class ResilienceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     longest_rest_s: float = 30.0  # and how long at most
     queue_s: float = 10.0  # how long a call waits for a replica that has `max_parallel` calls already
     queue: int = 100  # how many may wait for one replica; the next is told to come back later
+    hedge: ReplicaHedgeSettings | None = None  # off unless given
 
 
 USUAL = ResilienceSettings()

@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
 from smallfirst.core import Model, Outcome, Permit, Query, Replica, Status, Usage
 from smallfirst.engine.gates import Balancer, Blocked, Gate
+from smallfirst.engine.hedging import Hedger, race
 from smallfirst.models.sender import AnswerStream, Call, Sender
 from smallfirst.policy.protocol import Start
 from smallfirst.privacy.redaction import Redaction
@@ -52,12 +54,19 @@ class Begun:
 
     async def close(self) -> Outcome:
         """End it, wherever it is, and say how it ended."""
+        return self._tried.sum(await self.stream_closed())
+
+    async def stream_closed(self) -> Outcome:
+        """The same for this stream alone, without the tries before it."""
         await self.stream.aclose()
         outcome = self.stream.outcome
         if self.first is not None:
             self.first = None
             self._gate.leave(outcome.status, outcome.retry_after_s)
-        return self._tried.sum(outcome)
+        return outcome
+
+
+R = TypeVar("R", Outcome, Begun | Outcome)
 
 
 class Caller:
@@ -72,65 +81,130 @@ class Caller:
         permit: Permit,
         deadline_us: int | None = None,
         redaction: Redaction | None = None,
+        hedger: Hedger | None = None,
     ) -> None:
-        """`deadline_us`: when (time.monotonic_ns() / 1000) the caller has waited long enough."""
+        """`deadline_us`: when (time.monotonic_ns() / 1000) the caller has waited long enough. `hedger`: who keeps
+        count of waits, and of second calls; None where nobody asks."""
         self._sender, self._balancer, self._models = sender, balancer, models
         self._query, self._permit, self._deadline_us = query, permit, deadline_us
         self._redaction = redaction
         self.reached: list[tuple[str, str, str, bool]] = []  # (model, provider, location, redacted) of every try
         self._tried: dict[int, Tried] = {}
+        self._hedger = hedger
 
     async def ask(self, start: Start) -> Outcome:
         """Try each permitted replica until one answers. Never raises for an upstream's fault."""
         model = self._models[start.model]
         gates = self._balancer.order(model, self._permit)
         tried = self._tried.setdefault(start.id, Tried())
+        hedger = self._hedger
         while True:
             gate = await self._enter(model, gates, tried)
             if isinstance(gate, Outcome):
                 return gate
-            outcome: Outcome | None = None
-            try:
-                outcome = await self._sender.ask(self._call(model, gate.replica, start), self._permit)
-                if (redaction := self._redacts(model, gate.replica)) is not None:
-                    outcome = redaction.outcome(outcome)
-            finally:
-                if outcome is None:
-                    gate.leave(None)
-                else:
-                    gate.leave(outcome.status, outcome.retry_after_s)
+            after_s = None if hedger is None else self._after_s(hedger, gates, streamed=False)
+            if hedger is None or after_s is None:
+                outcome = await self._sent(model, gate, start)
+            else:
+                outcome = await self._race(hedger, model, gates, gate, start, tried, after_s, self._sent)
             if outcome.status is Status.ok or not await self._again(outcome, tried.tries, len(gates)):
                 return tried.sum(outcome)
             tried.lost += outcome.cost
+
+    async def _sent(self, model: Model, gate: Gate, start: Start) -> Outcome:
+        """One call to one replica."""
+        outcome: Outcome | None = None
+        began_us = time.monotonic_ns() // 1000 if self._hedger is not None else 0
+        try:
+            outcome = await self._sender.ask(self._call(model, gate.replica, start), self._permit)
+            if (redaction := self._redacts(model, gate.replica)) is not None:
+                outcome = redaction.outcome(outcome)
+        finally:
+            if outcome is None:
+                gate.leave(None)
+            else:
+                gate.leave(outcome.status, outcome.retry_after_s)
+            if self._hedger is not None and (outcome is None or outcome.ok):
+                self._hedger.note(gate, _since_s(began_us), streamed=False)
+        return outcome
 
     async def stream(self, start: Start) -> Begun | Outcome:
         """A stream whose first event has come, or the outcome that says why there is none."""
         model = self._models[start.model]
         gates = self._balancer.order(model, self._permit)
         tried = self._tried.setdefault(start.id, Tried())
+        hedger = self._hedger
         while True:
             gate = await self._enter(model, gates, tried)
             if isinstance(gate, Outcome):
                 return gate
-            stream = self._sender.stream(self._call(model, gate.replica, start), self._permit)
-            if (redaction := self._redacts(model, gate.replica)) is not None:
-                stream = RestoringStream(stream, redaction)
-            first: bytes | None = None
-            blocks = aiter(stream)
-            try:
-                first = await anext(blocks, None)
-            except BaseException:
-                await stream.aclose()
-                gate.leave(None)
-                raise
-            if first is None:
-                await stream.aclose()
-                gate.leave(stream.outcome.status, stream.outcome.retry_after_s)
-            if first is not None or stream.outcome.ok:
-                return Begun(stream, blocks, first, tried, gate)
-            if not await self._again(stream.outcome, tried.tries, len(gates)):
-                return tried.sum(stream.outcome)
-            tried.lost += stream.outcome.cost
+            after_s = None if hedger is None else self._after_s(hedger, gates, streamed=True)
+            if hedger is None or after_s is None:
+                begun = await self._opened(model, gate, start)
+            else:
+                begun = await self._race(hedger, model, gates, gate, start, tried, after_s, self._opened)
+            if isinstance(begun, Begun):
+                return begun
+            if not await self._again(begun, tried.tries, len(gates)):
+                return tried.sum(begun)
+            tried.lost += begun.cost
+
+    async def _opened(self, model: Model, gate: Gate, start: Start) -> Begun | Outcome:
+        """One stream from one replica, up to its first event."""
+        stream = self._sender.stream(self._call(model, gate.replica, start), self._permit)
+        if (redaction := self._redacts(model, gate.replica)) is not None:
+            stream = RestoringStream(stream, redaction)
+        first: bytes | None = None
+        blocks = aiter(stream)
+        began_us = time.monotonic_ns() // 1000 if self._hedger is not None else 0
+        try:
+            first = await anext(blocks, None)
+        except BaseException:
+            await stream.aclose()
+            gate.leave(None)
+            if self._hedger is not None:
+                self._hedger.note(gate, _since_s(began_us), streamed=True)
+            raise
+        if first is None:
+            await stream.aclose()
+            gate.leave(stream.outcome.status, stream.outcome.retry_after_s)
+        elif self._hedger is not None:
+            self._hedger.note(gate, _since_s(began_us), streamed=True)
+        if first is not None or stream.outcome.ok:
+            return Begun(stream, blocks, first, self._tried[start.id], gate)
+        return stream.outcome
+
+    def _after_s(self, hedger: Hedger, gates: Sequence[Gate], *, streamed: bool) -> float | None:
+        """How long to wait for one replica before another is asked too; None where that may not be."""
+        return hedger.after_s(gates, streamed=streamed) if may_be_sent_twice(self._query) else None
+
+    async def _race(
+        self,
+        hedger: Hedger,
+        model: Model,
+        gates: Sequence[Gate],
+        gate: Gate,
+        start: Start,
+        tried: Tried,
+        after_s: float,
+        call: Callable[[Model, Gate, Start], Coroutine[Any, Any, R]],
+    ) -> R:
+        """`call` at `gate`; where that takes long at another replica beside it. What is stopped is paid for."""
+
+        def another() -> Coroutine[Any, Any, R] | None:
+            other = hedger.another(gates, gate)
+            if other is None:
+                return None
+            tried.tries += 1
+            return call(model, other, start)
+
+        async def lost(result: R | None) -> None:
+            if isinstance(result, Begun):
+                tried.lost += (await result.stream_closed()).cost
+            else:
+                tried.lost += self._stopped(model, start)[1] if result is None else result.cost
+
+        return await race(call(model, gate, start), after_s, another, _good, lost)
 
     async def _enter(self, model: Model, gates: Sequence[Gate], tried: Tried) -> Gate | Outcome:
         """The next replica that has a place, this call counted in; or the outcome of a call that none was open for."""
@@ -153,7 +227,7 @@ class Caller:
         """
         model = self._models[start.model]
         tried = self._tried.get(start.id) or Tried()
-        usage = Usage(self._query.needs.input_tokens if tried.replica is not None else 0, 0, 0, estimated=True)
+        usage, cost = self._stopped(model, start) if tried.replica is not None else (Usage(estimated=True), 0)
         at = tried.replica or self._balancer.order(model, self._permit)[0].replica
         return Outcome(
             model=model.name,
@@ -164,17 +238,24 @@ class Caller:
             provider=at.provider,
             location=at.location,
             tries=max(1, tried.tries),
-            cost=tried.lost + (model.price.cost(usage) if model.price else 0),
+            cost=tried.lost + cost,
         )
+
+    def _stopped(self, model: Model, start: Start) -> tuple[Usage, int]:
+        """What is known of one call that was stopped: its input, and what that costs."""
+        more = start.edit.input_tokens if start.edit is not None else 0
+        usage = Usage(self._query.needs.input_tokens + more, 0, 0, estimated=True)
+        return usage, model.price.cost(usage) if model.price else 0
 
     def _call(self, model: Model, replica: Replica, start: Start) -> Call:
         redaction = self._redacts(model, replica)
         self.reached.append((model.name, replica.provider, replica.location, redaction is not None))
         wanted = start.signals and model.abilities.logprobs and not self._query.needs.logprobs
+        read = start.signals and start.watch > 0  # a stream that may still be judged
         if redaction is None:
-            return Call(model, replica, self._query, start.edit, wanted, model.timeout_s)
+            return Call(model, replica, self._query, start.edit, wanted, model.timeout_s, read)
         query, edit = redaction.query(self._query), redaction.edit(start.edit)
-        return Call(model, replica, query, edit, wanted, model.timeout_s)
+        return Call(model, replica, query, edit, wanted, model.timeout_s, read)
 
     def _redacts(self, model: Model, replica: Replica) -> Redaction | None:
         """The request's placeholders, where this replica may see only them."""
@@ -226,3 +307,17 @@ class Caller:
             retry_after_s=blocked.retry_after_s,
             cost=tried.lost,
         )
+
+
+def may_be_sent_twice(query: Query) -> bool:
+    """Not where the upstream is asked to keep the answer, or to run tools of its own."""
+    kept = query.fields.get("store")
+    return not query.needs.anthropic and (kept is None or bytes(kept) in (b"false", b"null"))
+
+
+def _good(result: Begun | Outcome) -> bool:
+    return isinstance(result, Begun) or result.ok
+
+
+def _since_s(began_us: int) -> float:
+    return time.monotonic_ns() / 1e9 - began_us / 1e6

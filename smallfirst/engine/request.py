@@ -39,6 +39,7 @@ from smallfirst.engine.cache import AnswerCache, Kept
 from smallfirst.engine.driver import Flight, Listener
 from smallfirst.engine.gates import USUAL, Balancer, ResilienceSettings
 from smallfirst.engine.handlers import Handler, remade
+from smallfirst.engine.hedging import Hedger
 from smallfirst.engine.replicas import Caller
 from smallfirst.engine.sessions import Sessions
 from smallfirst.errors import LedgerError, NotFound, Overloaded, RequestError
@@ -57,8 +58,11 @@ USUAL_ANSWER = 512
 """Output tokens that a call is expected to cost where the caller names no max_tokens."""
 
 KEPT_REASONS = frozenset(
-    (Reason.accepted, Reason.agreed, Reason.top_tier, Reason.only_tier, Reason.demonstration, Reason.fixed)
-)
+    (
+        Reason.accepted, Reason.agreed, Reason.top_tier, Reason.only_tier, Reason.demonstration, Reason.fixed,
+        Reason.hedged,
+    )
+)  # fmt: skip
 """An answer that was served for one of these may be given again; one that was only the best at hand may not."""
 
 _NO_LEDGER = "the ledger can't write, and this gateway serves nothing that it can't record; nothing was sent"
@@ -101,6 +105,7 @@ class Engine:
         config_digest: str = "",
         accounts: Accounts | None = None,
         resilience: ResilienceSettings = USUAL,
+        note_waits: bool = False,
         refuse_unrecorded: bool = False,
         sessions: Sessions | None = None,
         cache: AnswerCache | None = None,
@@ -108,6 +113,7 @@ class Engine:
         observers: tuple[Callable[[Entry], None], ...] = (),
         handlers: tuple[Handler, ...] = (),
     ) -> None:
+        """`note_waits`: a policy goes by how long models usually take."""
         self.catalogue, self.admission, self.classifier = catalogue, admission, classifier
         self.probes, self.prior = probes, prior
         self.handlers = {one.name: one for one in handlers}
@@ -115,6 +121,7 @@ class Engine:
         self.policies["auto"] = policies[default_policy]
         self.guard, self.intent_from = guard, intent_from
         self.sender, self.ledger, self.balancer = sender, ledger, Balancer(resilience)
+        self.hedger = Hedger(resilience.hedge) if resilience.hedge is not None or note_waits else None
         self.books = Books(catalogue, config_digest)
         self.accounts, self.refuse_unrecorded = accounts, refuse_unrecorded
         self.sessions = sessions
@@ -123,6 +130,13 @@ class Engine:
         self.promises, self.auditor = promises, auditor
         self.models = {**catalogue.models, **catalogue.own}
         self.demonstration = frozenset(name for name, model in catalogue.models.items() if model.demonstration)
+
+    def usual_ms(self, model: str, streamed: bool) -> float | None:
+        """How long 19 of 20 calls of `model` stay within: to the answer, or to a stream's first event."""
+        if self.hedger is None:
+            return None
+        found = self.hedger.usual_s(self.balancer.gates(self.catalogue.models[model]), streamed=streamed)
+        return None if found is None else found * 1000
 
     def exchange(self, query: Query, key: Key | None = None) -> Exchange:
         """Take one query; `run()` it, and tell it when the client has gone."""
@@ -163,6 +177,7 @@ class Exchange:
         self.engine, self.query, self.key = engine, query, key
         self.assessed = Assessed(engine.guard.default_class, ("default",))
         self.redaction: Redaction | None = None
+        self._redacted_for: frozenset[tuple[str, str]] | None = None  # the permit's, once there is one
         self.score: Score | None = None
         self.policy = ""
         self.flight: Flight | None = None
@@ -186,21 +201,23 @@ class Exchange:
             policy = self._policy()  # 1. who plans: `auto`, a policy, or a model by name
             permit = await self._permit()  # 2. privacy: what it holds, and who may see it
             tiers = self._admit(permit)
+            self._redacted_for = permit.redact
             if engine.auditor is not None and engine.auditor.toss(policy.name):
                 shadows = () if permit.redact else tiers  # a shadow call sees the query as it is
                 self._audit = Audited(query, shadows, unredacted(permit))  # the coin falls before the answer is known
             sender = engine.sender if self.key is None or not self.key.metered else await self._pays(self.key)
-            if engine.sessions is not None and self.handler is None:
-                tiers = self._continue(engine.sessions, tiers)
             score = self.score = engine.score(query)  # 3. classify: how hard, what kind, who would be right
+            if engine.sessions is not None and self.handler is None:
+                tiers = self._continue(engine.sessions, tiers, score)
             if engine.cache is not None and self._audit is None:  # what the coin chose is answered afresh
                 kept = self._look_up(engine.cache, tiers)
                 if kept is not None:
                     return self._from_cache(kept)
             await self._commit_intent(tiers, permit)  # 4. ledger: above `internal`, write down first what will leave
             caller = self.caller = Caller(
-                sender, engine.balancer, engine.models, query, permit, self._deadline_us(), self.redaction
-            )
+                sender, engine.balancer, engine.models, query, permit, self._deadline_us(), self.redaction,
+                engine.hedger,
+            )  # fmt: skip
             self.flight = Flight(caller, listener)
             if self._gone:
                 self.flight.gone(self._gone)
@@ -227,13 +244,13 @@ class Exchange:
         wanted = self.query.dials.max_latency_us
         return None if wanted is None else self._began_us + wanted
 
-    def _continue(self, sessions: Sessions, tiers: tuple[Tier, ...]) -> tuple[Tier, ...]:
+    def _continue(self, sessions: Sessions, tiers: tuple[Tier, ...], score: Score) -> tuple[Tier, ...]:
         """sessions: a conversation keeps its tier while there is reason to."""
         self._talk = sessions.find(self.query, self.key.name if self.key else None)
         if self._talk is None or self.query.asked in self.engine.catalogue.models:
             return tiers
-        kept = sessions.narrow(self._talk, tiers, self.engine.catalogue.models, self.query)
-        self.kept_tier = len(kept) < len(tiers)
+        kept = sessions.narrow(self._talk, tiers, self.engine.catalogue.models, self.query, score.p_correct)
+        self.kept_tier = _count(kept) < _count(tiers)
         return kept
 
     def _look_up(self, cache: AnswerCache, tiers: tuple[Tier, ...]) -> Kept | None:
@@ -322,6 +339,7 @@ class Exchange:
 
     def _facts(self, tiers: tuple[Tier, ...], score: Score) -> Facts:
         dials, needs = self.query.dials, self.query.needs
+
         return Facts(
             tiers=tiers,
             p_correct=score.p_correct,
@@ -337,7 +355,19 @@ class Exchange:
             demonstration=self.engine.demonstration,
             query=self.query,
             refused=self._refused,
+            further=self._further,
+            usual_ms=self.engine.usual_ms,
         )
+
+    def _further(self, model: str, tokens: int) -> int | None:
+        """What so many more input tokens would cost a model. None: they do not fit its context, or it may see the
+        query only redacted: what another model has written was never looked at for what must not leave."""
+        one, needs = self.engine.catalogue.models[model], self.query.needs
+        if self._redacted_for is None or any(name == model for name, _ in self._redacted_for):
+            return None
+        if needs.input_tokens + tokens + (needs.output_tokens or USUAL_ANSWER) > one.abilities.context:
+            return None
+        return 0 if one.price is None else one.price.cost(Usage(tokens))
 
     def _expected_cost(self, model: str) -> int:
         price = self.engine.models[model].price
@@ -376,7 +406,7 @@ class Exchange:
         entry = self.engine.books.entry(
             query=self.query, key=self.key, policy=self.policy, assessed=self.assessed, score=self.score,
             reached=tuple(self.caller.reached) if self.caller else (),
-            decision=decision, served=served, attempts=attempts, error=error,
+            decision=decision, served=served, attempts=attempts, error=error, kept_tier=self.kept_tier,
             latency_us=time.monotonic_ns() // 1000 - self._began_us, waiting_us=flight.waiting_us if flight else 0,
         )  # fmt: skip
         if kept is not None:
@@ -388,7 +418,7 @@ class Exchange:
         elif served is not None and error is None:
             self._keep(served.outcome, entry)
         if self._talk is not None and self.engine.sessions is not None and served is not None:
-            self.engine.sessions.note(self._talk, entry, served.outcome.usage.input_tokens)
+            self.engine.sessions.note(self._talk, entry, served.outcome.usage.output_tokens)
         self.engine.publish(entry)
         if self._audit is not None and self.engine.auditor is not None:
             self.engine.auditor.take(self._audit, entry, served.outcome if served else None, attempts)
@@ -403,3 +433,7 @@ class Exchange:
             answer.blocks = b"".join(flight.held.get(served.n, ()))
             answer.tail = flight.tails.get(served.n, ())
         return answer
+
+
+def _count(tiers: tuple[Tier, ...]) -> int:
+    return sum(len(tier.models) for tier in tiers)

@@ -16,8 +16,13 @@ class CacheSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class SessionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A conversation keeps its tier: within a tool loop always, after a hand-up for three turns, and where the model's
-    prompt cache makes it the cheaper one. Off unless `ttl_s` is given. In memory, each gateway process its own."""
+    """A conversation keeps its tier: within a tool loop always, after a hand-up for some turns, and where reading all
+    of it anew would cost more with a smaller model than staying with the one that has it in its prompt cache. Off
+    unless `ttl_s` is given. In memory, each gateway process its own."""
 
     ttl_s: float | None = None  # how long after its last turn a conversation is remembered
     max_sessions: int = 100_000  # and how many are
+    key: str | None = None  # a secret that conversations are known by; without it one of the process's own
+    cache_s: float = 300.0  # how long after a turn an upstream's prompt cache is counted on
+    horizon: int = 1  # turns within which a switch to a smaller model should pay for itself
+    stay_turns: int = 3  # after a hand-up: what came before was too hard for the tier below

@@ -17,6 +17,7 @@ import msgspec
 
 from smallfirst.core import Attempt, Decision, Outcome, Price, Status, Usage
 from smallfirst.errors import PolicyError, PolicyStalled
+from smallfirst.policy.hand_over import drafted
 from smallfirst.policy.protocol import (
     Cancel,
     Command,
@@ -145,6 +146,8 @@ class _Run:
             raise PolicyError(f"attempt {start.id} was started twice")
         if start.model not in self.allowed:
             raise PolicyError(f"attempt {start.id} asks {start.model}, which is not among the allowed models")
+        if start.edit is not None and start.edit.draft is not None:
+            drafted(self.attempts, start.edit.draft)
         outcome, latency_us = self.answer(start)
         outcome = msgspec.structs.replace(outcome, started_us=self.now_us, latency_us=latency_us)
         call = _Call(start, outcome, self.now_us, latency_us)
@@ -152,7 +155,7 @@ class _Run:
         self.running[start.id] = call
         if start.watch and outcome.usage.output_tokens >= start.watch:
             at = self.now_us + _token_us(call, start.watch)
-            self._push(at, CALL, start.id, Progress(start.id, start.watch, outcome.signals.mean_logprob))
+            self._push(at, CALL, start.id, Progress(start.id, start.watch, _logprob(outcome, start.watch)))
         self._push(self.now_us + latency_us, CALL, start.id, Done(start.id, outcome))
 
     def _release(self, id: int) -> None:
@@ -214,3 +217,9 @@ def _token_us(call: _Call, nth: int) -> int:
         first = call.latency_us // max(1, call.outcome.usage.output_tokens)
     rest = max(1, call.outcome.usage.output_tokens - 1)
     return first + (call.latency_us - first) * (nth - 1) // rest
+
+
+def _logprob(outcome: Outcome, tokens: int) -> float | None:
+    """The mean of the first tokens' log-probabilities, where it is known: of one of them, or of all."""
+    signals = outcome.signals
+    return signals.first_logprob if tokens == 1 else signals.mean_logprob if tokens == signals.tokens else None

@@ -23,6 +23,7 @@ from smallfirst.evals.dataset import Dataset
 from smallfirst.evals.latency import waits
 from smallfirst.evals.probe import Scored, fit_probe
 from smallfirst.evals.statistics import Floats
+from smallfirst.policy.hand_over import HandingOver
 from smallfirst.policy.protocol import Facts, Policy, Start
 from smallfirst.verify.judge import make_judge
 
@@ -44,6 +45,7 @@ class Bench(msgspec.Struct, frozen=True):
     outcomes: tuple[Mapping[str, tuple[Outcome, int]], ...]  # by query: model -> (what it answers, after how long)
     scores: tuple[Score, ...]
     queries: tuple[Query, ...]
+    usual_ms: Mapping[str, float] = {}  # by model: what 19 of 20 of its calls on the fit part stay within, by the laws
 
 
 def lay_out(data: Dataset, weights: bytes) -> Bench:
@@ -63,7 +65,14 @@ def lay_out(data: Dataset, weights: bytes) -> Bench:
         queries.append(query)
         scores.append(classifier.score(query, probes))
         outcomes.append({name: _outcome(data, row, at, sent, got) for at, name in enumerate(names)})
-    return Bench(data.players.tiers, report, tuple(outcomes), tuple(scores), tuple(queries))
+    return Bench(data.players.tiers, report, tuple(outcomes), tuple(scores), tuple(queries), _usual_ms(data.fit))
+
+
+def _usual_ms(fit: Priced) -> dict[str, float]:
+    if fit.times is None or not len(fit.scores):
+        return {}
+    usual = np.percentile(fit.times.total, 95, axis=0) / 1000
+    return dict(zip(fit.models, usual.tolist(), strict=True))
 
 
 def make_probes(data: Dataset, weights: bytes) -> dict[str, Probe | None]:
@@ -79,7 +88,15 @@ def make_probes(data: Dataset, weights: bytes) -> dict[str, Probe | None]:
 
 
 def run(policy: Policy, bench: Bench, advance: Callable[[int], None] = lambda _: None) -> Run:
-    """Every query through `policy`; `advance` is told of every hundred."""
+    """Every query through `policy`; `advance` is told of every hundred.
+
+    Raises DataError for a policy that hands drafts up: nobody recorded what a model says that has read one.
+    """
+    if isinstance(policy, HandingOver):
+        raise DataError(
+            f"{policy.name} hands drafts up, and no answer of a model that has read one was recorded; take hand_over "
+            "out, or send prompts through a gateway that is configured with it: smallfirst replay"
+        )
     report = bench.report
     n = len(bench.queries)
     scores, costs, times, chance = np.zeros(n), np.zeros(n), np.zeros(n), np.full(n, np.nan)
@@ -136,6 +153,7 @@ def _traces(policy: Policy, bench: Bench) -> Iterator[Trace]:
             expected_cost=expected_cost,
             format=False,
             query=query,
+            usual_ms=lambda model, _streamed: bench.usual_ms.get(model),
         )
         yield simulate(policy, facts, answer)
 

@@ -146,6 +146,10 @@ class HttpStream:
         return self._framer.tokens
 
     @property
+    def logprob(self) -> float | None:
+        return self._framer.logprob
+
+    @property
     def outcome(self) -> Outcome:
         if self._outcome is None:
             raise RuntimeError("the stream has not ended")
@@ -311,7 +315,7 @@ def _resume(waits_for: object, write: Coroutine[Any, Any, None]) -> Generator[An
 def faulted(call: Call, fault: HttpFault, started_us: int) -> Outcome:
     """The outcome of a call that got no (whole) answer."""
     status = _STATUS[fault.kind]
-    usage = Usage(call.query.needs.input_tokens, estimated=True) if status in _MAYBE_READ else Usage()
+    usage = Usage(call.input_tokens, estimated=True) if status in _MAYBE_READ else Usage()
     return failed(call, status, str(fault), started_us, _now(), usage=usage)
 
 

@@ -34,8 +34,8 @@ class Request(msgspec.Struct, frozen=True):
         return fields
 
 
-Step = bytes | Literal["stall", "cut"]
-"""Bytes to send; wait until the test is over or the client goes; close the connection in the midst."""
+Step = bytes | float | Literal["stall", "cut"]
+"""Bytes to send; seconds to wait; wait until the test is over or the client goes; close the connection in the midst."""
 
 
 class Wire(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,6 +120,9 @@ class ScriptedUpstream:
             if step == "cut":
                 await writer.drain()
                 return False
+            if isinstance(step, float):
+                await asyncio.sleep(step)
+                continue
             assert isinstance(step, bytes)  # noqa: S101 - narrows for the type checker
             writer.write(b"%x\r\n%b\r\n" % (len(step), step) if wire.framing == "chunked" else step)
             await writer.drain()
@@ -137,13 +140,17 @@ def to_wire(request: Request, said: Wire | Reply | str) -> Wire:
     fields = request.fields
     model, logprobs = fields.get("model", ""), fields.get("logprobs") is True
     if fields.get("stream"):
-        return sse(events(model, reply, logprobs), cut_after=reply.cut_after)
-    return Wire(steps=(msgspec.json.encode(completion(model, reply, logprobs)),))
+        return sse(events(model, reply, logprobs), cut_after=reply.cut_after, delay_s=reply.delay_s, gap_s=reply.gap_s)
+    whole = msgspec.json.encode(completion(model, reply, logprobs))
+    return Wire(steps=(float(reply.delay_s), whole) if reply.delay_s else (whole,))
 
 
-def sse(blocks: Sequence[bytes], *, cut_after: int | None = None) -> Wire:
-    """`blocks` as a stream, one write each; cut off after some."""
+def sse(blocks: Sequence[bytes], *, cut_after: int | None = None, delay_s: float = 0, gap_s: float = 0) -> Wire:
+    """`blocks` as a stream, one write each, `gap_s` apart, the first after `delay_s`; cut off after some."""
     steps: tuple[Step, ...] = tuple(blocks) if cut_after is None else (*blocks[:cut_after], "cut")
+    if delay_s or gap_s:
+        paced = [(float(gap_s if n else delay_s), step) for n, step in enumerate(steps)]
+        steps = tuple(step for pair in paced for step in pair)
     return Wire(steps=steps, headers=(("Content-Type", "text/event-stream"),), framing="chunked")
 
 
@@ -158,7 +165,7 @@ def _head(wire: Wire) -> bytes:
     lines = [f"HTTP/1.1 {wire.status} Scripted", *(f"{name}: {value}" for name, value in wire.headers)]
     if wire.framing == "length":
         # an answer that stalls or is cut promised at least a byte more than it sends
-        size = sum(len(step) if isinstance(step, bytes) else 1 for step in wire.steps)
+        size = sum(len(step) if isinstance(step, bytes) else 1 for step in wire.steps if not isinstance(step, float))
         lines.append(f"Content-Length: {size}")
     elif wire.framing == "chunked":
         lines.append("Transfer-Encoding: chunked")

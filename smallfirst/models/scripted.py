@@ -114,6 +114,10 @@ class ScriptedStream:
         return self._framer.tokens
 
     @property
+    def logprob(self) -> float | None:
+        return self._framer.logprob
+
+    @property
     def outcome(self) -> Outcome:
         if self._outcome is None:
             raise RuntimeError("the stream has not ended")

@@ -24,6 +24,11 @@ class Call(msgspec.Struct, frozen=True):
     timeout_s: float = 120.0  # for the whole call; a stream: to its first byte, then for each gap
     text: bool = False  # a stream's outcome shall hold its text and tool calls (costs parsing each event)
 
+    @property
+    def input_tokens(self) -> int:
+        """What the upstream reads, estimated."""
+        return self.query.needs.input_tokens + (0 if self.edit is None else self.edit.input_tokens)
+
 
 Write = Callable[[bytes], Coroutine[Any, Any, None]]
 """Passes a block on to whoever reads the answer; it waits while the reader is slow."""
@@ -47,6 +52,11 @@ class AnswerStream(Protocol):
     @property
     def tokens(self) -> int:
         """Events with content that have come so far."""
+        ...
+
+    @property
+    def logprob(self) -> float | None:
+        """Mean log-probability of the first choice's tokens so far; None where they are not read or not given."""
         ...
 
     @property

@@ -110,6 +110,11 @@ class Framer:
         return "".join(self._texts)
 
     @property
+    def logprob(self) -> float | None:
+        """Mean log-probability of the first choice's tokens so far."""
+        return to_signals(self.logprobs).mean_logprob
+
+    @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
         return tuple(ToolCall(name, arguments) for _, (name, arguments) in sorted(self._calls.items()))
 
@@ -314,7 +319,7 @@ def stopped(
     """The outcome of a stream that ended as `status` says. `sent`: the upstream may have read, and bill, the prompt."""
     usage = to_usage(framer.usage)
     if usage is None:
-        usage = Usage(call.query.needs.input_tokens if sent else 0, framer.tokens, 0, estimated=True)
+        usage = Usage(call.input_tokens if sent else 0, framer.tokens, 0, estimated=True)
     price = call.model.price
     return Outcome(
         model=call.model.name,

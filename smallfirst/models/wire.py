@@ -194,7 +194,7 @@ def _guess(call: Call, choices: Sequence[WireChoice]) -> Usage:
     for choice in choices:
         size += len(_text(choice.message))
         size += sum(len(c.name) + len(c.arguments) for c in _tool_calls(choice.message.tool_calls or ()))
-    return Usage(call.query.needs.input_tokens, tokens_of(size), 0, estimated=True)
+    return Usage(call.input_tokens, tokens_of(size), 0, estimated=True)
 
 
 def _text(message: Message) -> str:

@@ -29,6 +29,7 @@ _AFTER = {
     Reason.client_gone: OutReason.unserved,
     Reason.cost_limit: OutReason.limit,
     Reason.latency_limit: OutReason.limit,
+    Reason.hedged: OutReason.hedge,
 }
 """What a decision's reason says about the promise, once it is known."""
 
@@ -99,6 +100,7 @@ class Guarded:
         return True
 
     def _marked(self, decision: Decision, reason: OutReason | None) -> Decision:
+        reason = reason or decision.out_reason
         if decision.served is None:
             reason = reason or OutReason.unserved
         return msgspec.structs.replace(decision, certificate_id=self.certificate.id, out_reason=reason)

@@ -13,9 +13,12 @@ from smallfirst.errors import ConfigError
 from smallfirst.policy.cascade import Cascade
 from smallfirst.policy.course import names
 from smallfirst.policy.fixed import Fixed
+from smallfirst.policy.give_up import GivingUp
+from smallfirst.policy.hand_over import HandingOver
+from smallfirst.policy.hedged import Hedged
 from smallfirst.policy.panel import Panel
 from smallfirst.policy.protocol import Policy
-from smallfirst.policy.settings import PolicySettings
+from smallfirst.policy.settings import PanelSettings, PolicySettings
 from smallfirst.policy.threshold import Threshold
 
 AUTO_ACCEPT = {"slm": 0.90, "mid": 0.80}
@@ -26,9 +29,9 @@ on both; 0.85 and 0.70 lost 5% on ZeroEval, more than a coin of the same cost.""
 READS = {
     "fixed": {"model"},
     "threshold": {"accept"},
-    "cascade": {"accept", "try_above"},
-    "panel": {"panel", "accept", "try_above"},
-    "certified": {"certificate", "on_alarm"},
+    "cascade": {"accept", "try_above", "commit", "hand_over", "hedge", "give_up"},
+    "panel": {"panel", "accept", "try_above", "hand_over", "hedge", "give_up"},
+    "certified": {"certificate", "on_alarm", "hedge"},
 }
 """Which settings each kind reads; one that is given and not read is a mistake in the config."""
 
@@ -66,20 +69,38 @@ def build_policy(
         case "threshold":
             return Threshold(name, settings.accept)
         case "cascade":
-            return Cascade(name, settings.accept, settings.try_above)
+            return _accompanied(Cascade(name, settings.accept, settings.try_above, settings.commit), settings)
         case "panel":
             above = Cascade(name, settings.accept, settings.try_above)
-            panel = settings.panel
-            return Panel(name, panel.models if panel else (), above, with_mid=bool(panel and panel.with_mid))
+            panel = settings.panel or PanelSettings(models=())
+            made = Panel(name, panel.models, above, with_mid=panel.with_mid, quick=panel.quick)
+            return _accompanied(made, settings)
         case "certified":
             if certified is None:
                 raise ConfigError([f"policies.{name}: a certified policy can't be made here"])
             return certified(name, settings)
 
 
+def _accompanied(policy: Policy, settings: PolicySettings) -> Policy:
+    """`policy` with what may stand around it; itself where nothing does."""
+    if settings.give_up is not None:
+        policy = GivingUp(policy, settings.give_up.beyond)
+    if settings.hedge is not None:
+        policy = Hedged(policy, settings.hedge.after, settings.accept)
+    if settings.hand_over != "none":
+        policy = HandingOver(policy, settings.hand_over)
+    return policy
+
+
+def goes_by_waits(settings: PolicySettings) -> bool:
+    """Whether the policy asks how long models usually take."""
+    hedged = settings.hedge is not None and settings.hedge.after == "p95"
+    return hedged or (settings.give_up is not None and settings.give_up.beyond == "p95")
+
+
 def _unread(settings: PolicySettings) -> Iterable[str]:
     plain = PolicySettings()
-    for field in ("model", "accept", "try_above", "panel", "certificate", "on_alarm"):
+    for field in sorted(set().union(*READS.values())):
         if getattr(settings, field) != getattr(plain, field) and field not in READS[settings.kind]:
             readers = " or ".join(kind for kind, fields in READS.items() if field in fields)
             yield f".{field}: a policy of kind {settings.kind} does not read this; kind {readers} does"
@@ -94,6 +115,14 @@ def _numbers(settings: PolicySettings, tiers: tuple[Tier, ...]) -> Iterable[str]
             yield f".accept.{tier}: {least} is not between 0 and 1"
     if not 0 <= settings.try_above <= 1:
         yield f".try_above: {settings.try_above} is not between 0 and 1"
+    if settings.commit is not None and not 0 <= settings.commit.above <= 1:
+        yield f".commit.above: {settings.commit.above} is not between 0 and 1"
+    if settings.commit is not None and settings.commit.tokens < 1:
+        yield f".commit.tokens: {settings.commit.tokens} is not 1 or more"
+    if settings.hedge is not None and settings.hedge.after != "p95" and settings.hedge.after <= 0:
+        yield f".hedge.after: {settings.hedge.after} is not above 0; give milliseconds, or p95"
+    if settings.give_up is not None and settings.give_up.beyond != "p95" and settings.give_up.beyond <= 0:
+        yield f".give_up.beyond: {settings.give_up.beyond} is not above 0; give milliseconds, or p95"
 
 
 def _models(settings: PolicySettings, tiers: tuple[Tier, ...]) -> Iterable[str]:

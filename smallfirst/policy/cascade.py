@@ -14,6 +14,7 @@ from smallfirst.core import Decision, Reason, Tier
 from smallfirst.policy.course import Answer, ClientGone, Course, Leg
 from smallfirst.policy.endings import last_resort, served, straight_up
 from smallfirst.policy.protocol import Facts, Plan
+from smallfirst.policy.settings import CommitSettings
 from smallfirst.policy.threshold import ACCEPT
 
 
@@ -21,15 +22,17 @@ class Cascade(msgspec.Struct, frozen=True):
     """`accept`: tier -> least p_correct of an answer that is served; 0.8 where none is named.
 
     `try_above`: a model that is predicted below this is not asked; a model that was never probed is handed past.
+    `commit`: when a stream from below the highest tier is passed on before its end, unchecked.
     The highest tier is asked in any case, and served whatever the judge thinks, unless its answer breaks the format.
     """
 
     name: str
     accept: Mapping[str, float] = {}
     try_above: float = 0.3
+    commit: CommitSettings | None = None
 
     def plan(self, facts: Facts) -> Plan:
-        course = Course(facts)
+        course = Course(facts, self.commit)
         try:
             if facts.max_quality_loss is not None:
                 return (yield from straight_up(course))
@@ -63,7 +66,9 @@ class Cascade(msgspec.Struct, frozen=True):
         for model in promising:
             if not course.allows(model):
                 continue
-            answer = yield from course.ask(model)
+            answer = yield from course.ask(model, early=True)
+            if course.released is not None:
+                return course.serve_released(Reason.committed)
             if course.late and (best := course.best()) is not None:
                 return course.serve(best, self._late_reason(tier, best, answer))
             word = self._hold_against(tier, answer)

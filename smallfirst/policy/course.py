@@ -7,11 +7,13 @@ which model that is. One Course is made per plan; it is thrown away with it.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
+from math import exp
 
 import msgspec
 
 from smallfirst.core import Decision, Outcome, Reason, Role, Tier, Verdict
 from smallfirst.policy.protocol import Command, Done, Event, Facts, Gone, Progress, Release, Start, Wake, Woke
+from smallfirst.policy.settings import CommitSettings
 
 LATENCY = "latency"
 """Tag of the one Wake that a plan asks for: max_latency_ms has passed."""
@@ -43,8 +45,10 @@ Step = Generator[tuple[Command, ...], Event, "Answer | None"]
 class Course:
     """One request on its way up the tiers."""
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: Facts, early: CommitSettings | None = None) -> None:
+        """`early`: when a stream that could still be judged is passed on all the same."""
         self.facts = facts
+        self._early = early if early is not None and _may_commit(facts) else None
         self.answers: list[Answer] = []  # in the order in which they came, faults left out
         self.deferrals: list[str] = []
         self.spent = 0  # nano-dollars, of calls that have ended
@@ -79,14 +83,19 @@ class Course:
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
-    def start(self, model: str, *, role: Role = "answer", commit: bool = False, judged: bool = True) -> Start:
+    def start(
+        self, model: str, *, role: Role = "answer", commit: bool = False, judged: bool = True, early: bool = False
+    ) -> Start:
         """Book a call. `commit`: it is served whatever it says, so a stream may be released at its first token.
+        `early`: it may be, once its first tokens are sure enough.
 
         Log-probabilities are asked for only where they can change something: whether to hand up, or, with one tier,
         the note that it would have been.
         """
         watch = int(commit and self.facts.stream)
         signals = judged and not watch and (not commit or len(self.facts.tiers) == 1)
+        if early and self._early is not None:
+            watch, signals = self._early.tokens, True
         start = Start(self._next_id, model, role=role, watch=watch, signals=signals)
         self._next_id += 1
         self.running[start.id] = start
@@ -102,9 +111,9 @@ class Course:
         self._clock_runs = True
         return (*starts, Wake(LATENCY, self.facts.max_latency_ms))
 
-    def ask(self, model: str, *, commit: bool = False, judged: bool = True) -> Step:
+    def ask(self, model: str, *, commit: bool = False, judged: bool = True, early: bool = False) -> Step:
         """Call one model and wait. None: it failed, or max_latency_ms passed while an answer is at hand."""
-        commands = self.begin(self.start(model, commit=commit, judged=judged))
+        commands = self.begin(self.start(model, commit=commit, judged=judged, early=early))
         done = yield from self.next_done(commands)
         return None if done is None else self.book(done, judged=judged)
 
@@ -116,7 +125,7 @@ class Course:
             match event:
                 case Done():
                     return event
-                case Progress(id=id) if self.released is None and id in self.running:
+                case Progress(id=id) if self.released is None and id in self.running and self._enough(event):
                     self.released = id
                     commands = (Release(id),)
                 case Woke():
@@ -125,6 +134,12 @@ class Course:
                         return None
                 case Gone():
                     raise ClientGone
+
+    def _enough(self, event: Progress) -> bool:
+        """Whether a stream may be passed on: it is served whatever it says, or its first tokens are sure enough."""
+        if not self.running[event.id].signals or self._early is None:
+            return True
+        return event.logprob is not None and exp(min(0.0, event.logprob)) >= self._early.above
 
     def book(self, done: Done, *, judged: bool = True) -> Answer | None:
         """Take a call's end into account; its answer, or None where it failed."""
@@ -135,7 +150,8 @@ class Course:
         others = tuple(answer.outcome for answer in self.answers)
         # A stream that is served whatever it says is relayed unread; an answer of the highest tier is looked at only
         # where it could break a format, or is empty.
-        unread = start.watch or not (start.signals or self.facts.format or _empty(done.outcome))
+        relayed = self.released == start.id or (start.watch and not start.signals)
+        unread = relayed or not (start.signals or self.facts.format or _empty(done.outcome))
         judged = judged and not unread
         verdict = self.facts.judge(done.outcome, others) if judged else None
         answer = Answer(done.id, start.model, done.outcome, verdict)
@@ -179,6 +195,12 @@ class Course:
     def alone(self, model: str) -> Reason:
         """The reason where only one tier is configured."""
         return Reason.demonstration if model in self.facts.demonstration else Reason.only_tier
+
+
+def _may_commit(facts: Facts) -> bool:
+    """Whether a stream may go out unchecked: not where it could break a format, nor with several choices."""
+    query = facts.query
+    return facts.stream and not facts.format and (query is None or query.needs.n == 1)
 
 
 def _empty(outcome: Outcome) -> bool:

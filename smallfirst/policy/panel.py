@@ -19,7 +19,8 @@ from smallfirst.verify.agreement import agreement
 class Panel(msgspec.Struct, frozen=True):
     """Ask `models` at once, and with `with_mid` the next tier's first model too.
 
-    The next tier's answer (or the first model's, where there is none) is served as soon as another says the same.
+    The next tier's answer (or the first model's, where there is none) is served as soon as another says the same;
+    `quick`: any answer is, whoever is still writing.
     Two free texts that are merely alike are served only where the judge also accepts. `above` hands up otherwise,
     and takes the whole query where fewer than two of the panel may be asked, or the panel is too dear.
     """
@@ -28,6 +29,7 @@ class Panel(msgspec.Struct, frozen=True):
     models: tuple[str, ...]
     above: Cascade
     with_mid: bool = False
+    quick: bool = False
 
     def plan(self, facts: Facts) -> Plan:
         course = Course(facts)
@@ -69,9 +71,18 @@ class Panel(msgspec.Struct, frozen=True):
 
     def _agreed(self, course: Course, seats: list[str]) -> Answer | None:
         """The leading answer, once another one backs it; None: not yet, or not at all."""
-        lead = self._lead(course, seats)
-        if lead is None or len(course.answers) < 2:
+        if len(course.answers) < 2:
             return None
+        if self.quick:
+            valid = {answer.model: answer for answer in course.answers if answer.valid}
+            leads = [valid[model] for model in seats if model in valid]
+        else:
+            lead = self._lead(course, seats)
+            leads = [lead] if lead is not None else []
+        return next((found for lead in leads if (found := self._backed(course, lead)) is not None), None)
+
+    def _backed(self, course: Course, lead: Answer) -> Answer | None:
+        """`lead`, with what the judge says of it, where another answer says the same; None: it may not be served."""
         others = [answer for answer in course.answers if answer.id != lead.id and answer.valid]
         found = {agreement(lead.outcome, other.outcome) for other in others}
         if not found & {"same", "alike"}:

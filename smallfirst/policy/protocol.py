@@ -72,6 +72,17 @@ Command = Start | Cancel | Wake | Release
 Event = Progress | Done | Woke | Gone
 Plan = Generator[tuple[Command, ...], Event, Decision]
 
+
+def nothing_more(_model: str, _tokens: int) -> int | None:
+    """No model may be told more than the query."""
+    return None
+
+
+def never_seen(_model: str, _streamed: bool) -> float | None:
+    """No model has been watched."""
+    return None
+
+
 Judge = Callable[[Outcome, tuple[Outcome, ...]], Verdict]
 """(the answer, the other answers so far) -> p_correct and why; pure, from `verify`."""
 
@@ -93,6 +104,11 @@ class Facts(msgspec.Struct, frozen=True):
     demonstration: frozenset[str] = frozenset()  # models that are there only to show the machinery
     query: Query | None = None  # for policies that weigh evidence themselves
     refused: str = ""  # of a task: why nobody above its own models may be asked
+    further: Callable[[str, int], int | None] = nothing_more
+    """(model, further input tokens) -> what they would cost, nano-dollars; None: they do not fit, or may not be sent"""
+    usual_ms: Callable[[str, bool], float | None] = never_seen
+    """(model, streamed) -> the wait that 19 of 20 calls stay within, to the whole answer or to a stream's first token;
+    None: too few calls to say"""
 
 
 class Policy(Protocol):

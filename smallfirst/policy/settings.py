@@ -10,6 +10,29 @@ import msgspec
 class PanelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     models: tuple[str, ...]
     with_mid: bool = False  # ask the next tier's first model at the same time
+    quick: bool = False  # serve as soon as any two agree, without waiting for the model whose word counts first
+
+
+class CommitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A stream of a model below the highest tier is passed on as soon as its first tokens are sure enough, and is not
+    checked after that. Needs a model that gives log-probabilities; what it does to quality is measured in
+    docs/cooperation.md."""
+
+    tokens: int = 1  # how many are waited for
+    above: float  # 0..1: least probability of them, the geometric mean of several
+
+
+class HedgeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a model takes longer than usual, the next one up is asked beside it; the first good answer is served and
+    the other call is stopped and paid for. Not where a request limits its cost."""
+
+    after: Literal["p95"] | float = "p95"  # milliseconds; `p95`: what the model stays within 19 times in 20
+
+
+class GiveUpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A model below the highest tier that takes longer than this is stopped, paid for, and counts as failed."""
+
+    beyond: Literal["p95"] | float = "p95"  # milliseconds; `p95`: what the model stays within 19 times in 20
 
 
 class PolicySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,3 +52,7 @@ class PolicySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     certificate: str | None = None  # certified: the file that `smallfirst calibrate` wrote, relative to this one
     on_alarm: Literal["frontier"] = "frontier"  # certified: who answers once the monitor has raised its alarm
     stream: Literal["hold"] = "hold"
+    commit: CommitSettings | None = None  # cascade: pass a stream on before its end; off unless given
+    hand_over: Literal["none", "draft", "critique"] = "none"  # cascade, panel: the smaller model's answer goes up too
+    hedge: HedgeSettings | None = None  # cascade, panel, certified: a second model beside a slow one; off unless given
+    give_up: GiveUpSettings | None = None  # cascade, panel: stop an answer that takes too long; off unless given

@@ -59,7 +59,7 @@ class Redaction:
         """What a policy adds to a call goes through the same placeholders."""
         if edit is None or not edit.put:
             return edit
-        return Edit({name: self.raw(raw) for name, raw in edit.put.items()}, edit.drop)
+        return Edit({name: self.raw(raw) for name, raw in edit.put.items()}, edit.drop, edit.input_tokens)
 
     def raw(self, raw: msgspec.Raw) -> msgspec.Raw:
         """A JSON value with placeholders in its strings."""

@@ -137,6 +137,10 @@ class RestoringStream:
         return self._inner.tokens
 
     @property
+    def logprob(self) -> float | None:
+        return self._inner.logprob
+
+    @property
     def outcome(self) -> Outcome:
         return self._redaction.outcome(self._inner.outcome)
 

@@ -23,7 +23,7 @@ from smallfirst.models.catalogue import build_catalogue
 from smallfirst.models.scripted import Reply, ScriptedSender
 from smallfirst.models.settings import BaselineSettings, CostSettings, ModelSettings, ProviderSettings, Terms
 from smallfirst.policy.build import build_policy
-from smallfirst.policy.settings import PanelSettings, PolicySettings
+from smallfirst.policy.settings import CommitSettings, HedgeSettings, PanelSettings, PolicySettings
 from smallfirst.privacy.build import build_guard
 from smallfirst.privacy.rules import Rules
 from smallfirst.privacy.settings import PrivacySettings, RuleSettings, TargetSettings, WhenSettings
@@ -69,6 +69,7 @@ policies = st.sampled_from(
         PolicySettings(kind="fixed", model="d"),
         PolicySettings(kind="panel", panel=PanelSettings(models=("a", "b"))),
         PolicySettings(kind="panel", panel=PanelSettings(models=("a", "b"), with_mid=True)),
+        PolicySettings(hand_over="draft", hedge=HedgeSettings(after=0.01), commit=CommitSettings(above=0.0)),
     ]
 )
 replies = st.sampled_from(

@@ -23,7 +23,7 @@ import openai
 import pytest
 
 from smallfirst.core import Entry, Status, Usage
-from smallfirst.engine.gates import ResilienceSettings
+from smallfirst.engine.gates import ReplicaHedgeSettings, ResilienceSettings
 from smallfirst.gateway.settings import ServerSettings
 from smallfirst.ledger.settings import LedgerSettings
 from smallfirst.models.loopback import ScriptedUpstream, Wire, fault
@@ -196,6 +196,26 @@ def test_what_a_failed_try_cost_is_part_of_the_call(tmp_path: Path) -> None:
     (attempt,) = entries[0].attempts
     assert attempt.outcome.tries == 2
     assert attempt.outcome.cost > 15_000  # the prompt that the first upstream read and may bill
+
+
+def test_a_replica_that_hangs_is_helped_by_the_other_one(tmp_path: Path) -> None:
+    resilience = ResilienceSettings(hedge=ReplicaHedgeSettings(after=30, most=1.0))
+    with ScriptedUpstream(lambda _: Wire(steps=("stall",))) as slow, ScriptedUpstream(lambda _: GOOD) as quick:
+        with gateway(tmp_path, [slow.url, quick.url], resilience=resilience) as (client, app, entries):
+            for n in range(12):
+                if n % 2:
+                    assert ask(client).choices[0].message.content == GOOD.text
+                else:
+                    chunks = list(ask(client, stream=True))
+                    said = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+                    assert said == GOOD.text
+            gates = app.engine.balancer.gates(app.catalogue.models["m"])
+        assert len(quick.requests) == 12
+        twice = [entry.attempts[0].outcome for entry in entries if entry.attempts[0].outcome.tries == 2]
+        assert len(twice) == len(slow.requests) > 0
+        assert all(outcome.cost > 15_000 for outcome in twice)  # 15 tokens of the answer, and what the other had read
+        assert all(len(entry.reached) == entry.attempts[0].outcome.tries for entry in entries)
+        assert [gate.busy for gate in gates] == [0, 0]
 
 
 # --- upstreams that misbehave

@@ -6,14 +6,17 @@ import msgspec
 
 from smallfirst.accounts.settings import KeySettings, KeysSettings
 from smallfirst.core import (
+    Attempt,
     DataClass,
     Entry,
     Model,
     Needs,
+    Outcome,
     Price,
     Query,
     Reason,
     Replica,
+    Status,
     Tier,
     ToolCall,
     Usage,
@@ -90,9 +93,15 @@ def test_other_conversations_and_other_keys_are_not_touched(stage):
     assert served(up) == ["large", "small", "small", "large"]
 
 
+def reading(entry, tokens):
+    """The entry of a turn in which `warm` has read so many tokens."""
+    outcome = Outcome("warm", Status.ok, usage=Usage(tokens, 100, tokens))
+    return msgspec.structs.replace(entry, attempts=(Attempt(1, "answer", outcome),))
+
+
 def test_a_warm_prompt_cache_that_is_cheaper_keeps_the_conversation(stage):
     clock = [0.0]
-    sessions = Sessions(60, 10, clock=lambda: clock[0])
+    sessions = Sessions(SessionSettings(ttl_s=60, max_sessions=10), clock=lambda: clock[0])
     replica = (Replica("p", "http://x", "m"),)
     models = {
         "below": Model("below", "slm", replica, price=Price(1000, 1000, 1000, "t")),
@@ -102,19 +111,19 @@ def test_a_warm_prompt_cache_that_is_cheaper_keeps_the_conversation(stage):
     raw = msgspec.Raw(b'[{"role":"user","content":"x"}]')
     query = Query("q", "auto", "x", {"messages": raw}, Needs(input_tokens=10_000, output_tokens=100))
     found = sessions.find(query, "a")
-    assert sessions.narrow(found, tiers, models, query) == tiers
+    assert sessions.narrow(found, tiers, models, query, {}) == tiers
     entry = Entry(
         id="e", at_us=0, asked="auto", policy="auto", key_id="a", tags=(), session=None, data_class=DataClass.internal,
         kind="faq", complexity=0.1, reason=Reason.accepted, status=200, served_model="warm", served_tier="mid",
         attempts=(), cost=0, baseline_cost=None, baseline_method="", latency_us=1, overhead_us=1, stream=False,
         would_escalate=False, deferrals=(),
     )  # fmt: skip
-    sessions.note(found, entry, prompt_tokens=9_000)
-    assert sessions.narrow(found, tiers, models, query) == (Tier("mid", ("warm", "other")),)
-    sessions.note(found, entry, prompt_tokens=100)  # nothing to lose: the lower tier is open again
-    assert sessions.narrow(found, tiers, models, query) == (tiers[0], Tier("mid", ("warm", "other")))
+    sessions.note(found, reading(entry, 9_000), 100)
+    assert sessions.narrow(found, tiers, models, query, {}) == (Tier("mid", ("warm", "other")),)
+    sessions.note(found, reading(entry, 100), 10)  # nothing to lose: the lower tier is open again
+    assert sessions.narrow(found, tiers, models, query, {}) == (tiers[0], Tier("mid", ("warm", "other")))
     clock[0] = 61
-    assert sessions.narrow(found, tiers, models, query) == tiers
+    assert sessions.narrow(found, tiers, models, query, {}) == tiers
     for n in range(20):
         sessions.note((b"%d" % n, False), entry, 1)
     assert len(sessions._talks) == 10

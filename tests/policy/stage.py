@@ -6,14 +6,18 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from smallfirst.core import Outcome, Query, Status, Tier, Usage, Verdict
+from smallfirst.core import Outcome, Query, Signals, Status, Tier, Usage, Verdict
 from smallfirst.engine.virtual import Trace, simulate
 from smallfirst.policy.cascade import Cascade
 from smallfirst.policy.certified import Certified
 from smallfirst.policy.fixed import Fixed
+from smallfirst.policy.give_up import GivingUp
+from smallfirst.policy.hand_over import HandingOver
+from smallfirst.policy.hedged import Hedged
 from smallfirst.policy.ladder import FORMAT, Expected, Ladder, Step
 from smallfirst.policy.panel import Panel
 from smallfirst.policy.protocol import Facts, Policy, Start
+from smallfirst.policy.settings import CommitSettings
 from smallfirst.policy.threshold import Threshold
 from smallfirst.verify.combiner import Fan, Gap, Linear, Price, Trees
 
@@ -31,6 +35,7 @@ class Play(msgspec.Struct, frozen=True):
     status: Status = Status.ok
     after_ms: int = 100
     tokens: int = 3
+    first: float | None = None  # log-probability of its first token
 
 
 DOWN = Play(status=Status.unavailable, tokens=0, after_ms=10)
@@ -43,7 +48,13 @@ def script(plays: Mapping[str, Play]) -> Callable[[Start], tuple[Outcome, int]]:
         usage = Usage(10, play.tokens)
         text = play.text if play.status is Status.ok else ""
         return Outcome(
-            start.model, play.status, text, usage=usage, ttft_us=play.after_ms * MS // 2, cost=cost
+            start.model,
+            play.status,
+            text,
+            usage=usage,
+            ttft_us=play.after_ms * MS // 2,
+            cost=cost,
+            signals=Signals(play.first, play.first, play.tokens if play.first is not None else 0),
         ), play.after_ms * MS
 
     return answer
@@ -58,7 +69,9 @@ def facts(plays: Mapping[str, Play] | None = None, tiers: tuple[Tier, ...] = TIE
 
     known = {model: 0.8 for tier in TIERS for model in tier.models}
     known.update(more.pop("known", {}))
-    query = Query(id="q", asked="x", text="Which of the two?", fields={})
+    messages = msgspec.Raw(b'[{"role":"user","content":"Which of the two?"}]')
+    query = Query(id="q", asked="x", text="Which of the two?", fields={"messages": messages})
+    more = {"further": lambda model, tokens: 0, **more}
     return Facts(tiers, known, 0.3, "other", judge, COST.__getitem__, query=query, **more)
 
 
@@ -108,7 +121,15 @@ POLICIES: dict[str, Policy] = {
     "cascade": CASCADE,
     "panel": Panel("panel", ("s1", "s2"), CASCADE),
     "panel with mid": Panel("panel with mid", ("s1", "s2"), CASCADE, with_mid=True),
+    "quick panel": Panel("quick panel", ("s1", "s2"), CASCADE, with_mid=True, quick=True),
     "panel across tiers": Panel("panel across tiers", ("s1", "m1", "f2"), CASCADE, with_mid=True),
     "certified": Certified("certified", ladder(), 1),
+    "committing early": Cascade("committing early", ACCEPT, commit=CommitSettings(tokens=1, above=0.9)),
+    "hedged": Hedged(CASCADE, 150, ACCEPT),
+    "hedged panel": Hedged(Panel("hedged panel", ("s1", "s2"), CASCADE, with_mid=True), 150, ACCEPT),
+    "hedged, certified": Hedged(Certified("hedged, certified", ladder(), 1), 150),
+    "handing over": HandingOver(CASCADE, "draft"),
+    "giving up": GivingUp(Panel("giving up", ("s1", "s2"), CASCADE), 200),
+    "all together": HandingOver(Hedged(GivingUp(CASCADE, 300), 150, ACCEPT), "critique"),
     "certified, rung 0": Certified("certified, rung 0", ladder(), 0),
 }

@@ -35,6 +35,16 @@ def test_with_mid_two_small_ones_alone_do_not_decide() -> None:
     assert (served(trace), trace.decision.reason) == ("f1", Reason.top_tier)
 
 
+def test_a_quick_panel_serves_as_soon_as_any_two_agree() -> None:
+    quick = Panel("p", ("s1", "s2"), CASCADE, with_mid=True, quick=True)
+    trace = play(quick, {"m1": Play(text="C", after_ms=900), "s2": Play(after_ms=120)})
+    assert (served(trace), trace.decision.reason, trace.latency_us) == ("s1", Reason.agreed, 120_000)
+    trace = play(quick, {"m1": Play(after_ms=50), "s1": Play(text="C", after_ms=60), "s2": Play(after_ms=900)})
+    assert (served(trace), trace.latency_us) == ("m1", 900_000)  # of two that agree, the one whose word counts first
+    trace = play(quick, {"m1": Play(text="C"), "s2": Play(text="D")})
+    assert (served(trace), trace.decision.reason) == ("f1", Reason.top_tier)
+
+
 def test_when_mid_fails_the_first_model_leads() -> None:
     trace = play(WITH_MID, {"m1": DOWN})
     assert (served(trace), trace.decision.reason) == ("s1", Reason.agreed)
