@@ -65,7 +65,9 @@ def fill(path: Path, rows: int, days: int) -> dict[str, float]:
     step = days * 24 * HOUR_US // rows
     spent = 0.0
     for start in range(0, rows, BATCH):
-        batch = [entry_rows(an_entry(i, NOW + i * step, rng), "w", i + 1) for i in range(start, min(rows, start + BATCH))]
+        batch = [
+            entry_rows(an_entry(i, NOW + i * step, rng), "w", i + 1) for i in range(start, min(rows, start + BATCH))
+        ]
         began = time.process_time()
         commits.write_entries(conn, batch)
         spent += time.process_time() - began

@@ -100,7 +100,11 @@ def _commit(
         raise NotARow(str(fault)) from fault
     except sqlite3.Error as fault:
         raise Unwritten(str(fault)) from fault
-    except (OverflowError, TypeError, ValueError) as fault:  # an integer beyond 64 bits; a lone surrogate; its text is not shown
+    except (
+        OverflowError,
+        TypeError,
+        ValueError,
+    ) as fault:  # an integer beyond 64 bits; a lone surrogate; its text is not shown
         raise NotARow(type(fault).__name__) from fault
     finally:
         _roll_back(conn)

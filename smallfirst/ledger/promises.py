@@ -1,7 +1,8 @@
 """What the ledger says about promises: requests inside a certificate and outside, audits, alarms, feedback.
 
-Knows the tables request, rollup_hour, rollup_day, audit, monitor, certificate and feedback. Does not know how a certificate is made or judged:
-it counts what was written down. Feedback is counted beside and enters no test, because who gives it chose to.
+Knows the tables request, rollup_hour, rollup_day, audit, monitor, certificate and feedback. Does not know how a
+certificate is made or judged: it counts what was written down. Feedback is counted beside and enters no test, because
+who gives it chose to.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ _GROUPS_OF_ROWS = f"""
            coalesce(sum(CASE WHEN baseline_cost IS NOT NULL OR served_tier IS NULL THEN cost END), 0),
            sum(CASE WHEN status >= 400 THEN 1 ELSE 0 END), min(at), max(at)
     {_EDGE} GROUP BY {_BY}
-"""  # noqa: S608 - a constant of this file
+"""
 
 _LATENCIES_OF_ROWS = f"SELECT served_tier, latency_us {_EDGE}"
 
@@ -105,21 +106,24 @@ def _latencies(conn: sqlite3.Connection, part: Stretch) -> Latencies:
     found = read_latencies(conn, part)
     for edge in part.edges:
         for tier, latency in conn.execute(_LATENCIES_OF_ROWS, edge):
-            found.setdefault(tier or "", Counter())[bucket(latency)] += 1
+            found[tier or ""][bucket(latency)] += 1
     return found
 
 
 def _percentiles(latencies: Latencies) -> tuple[dict[str, Percentiles], Percentiles]:
     """Of each tier that served, and of all."""
-    everyone: Counter[int] = sum(latencies.values(), Counter())
+    everyone: Counter[int] = Counter()
+    for counts in latencies.values():
+        everyone.update(counts)
     by_tier = {tier: _of(counts) for tier, counts in latencies.items() if tier}
     return by_tier, _of(everyone)
 
 
-def _of(counts: Counter[int]) -> Percentiles:
+def _of(counts: Mapping[int, int]) -> Percentiles:
     """By nearest rank: the middle of the bucket in which the 50th and the 95th of 100 stand."""
-    size, seen, at = counts.total(), 0, 0
-    places, found = [-(-size * 50 // 100), -(-size * 95 // 100)], []
+    size, seen, at = sum(counts.values()), 0, 0
+    places = [-(-size * 50 // 100), -(-size * 95 // 100)]
+    found: list[int] = []
     for at in sorted(counts):
         seen += counts[at]
         found += [middle(at) for place in places[len(found) :] if seen >= place]

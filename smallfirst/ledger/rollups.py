@@ -1,18 +1,18 @@
 """Sums by the hour and by the day, kept beside the rows, so that a report takes as long for a million as for a hundred.
 
-Knows which sums are kept (rollup_hour, rollup_day, and the latencies of each), how a batch of rows adds to them, and how
-a window falls into days, hours and what is cut off at its edges. Does not know what a report makes of them. They are
-written in the transaction of the rows they sum, so after a kill either both are there or neither is.
+Knows which sums are kept (rollup_hour, rollup_day, and the latencies of each), how a batch of rows adds to them, and
+how a window falls into days, hours and what is cut off at its edges. Does not know what a report makes of them. They
+are written in the transaction of the rows they sum, so after a kill either both are there or neither is.
 
 Latencies are counted in buckets: whole microseconds up to 63, then 32 buckets for each doubling, so that a percentile
-read from them is within 1.6% of the row's own. Counts of buckets add up exactly, in any order, which those of a quantile
-sketch need not. Source: the log-linear buckets of HdrHistogram (hdrhistogram.org).
+read from them is within 1.6% of the row's own. Counts of buckets add up exactly, in any order, which those of a
+quantile sketch need not. Source: the log-linear buckets of HdrHistogram (hdrhistogram.org).
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -36,7 +36,7 @@ _DAY_HOURS = 24
 
 Groups = dict[Row, list[Any]]
 """The keys without the span -> sums in the order of _SUMS, then the first and the last moment."""
-Latencies = dict[str, Counter[int]]
+Latencies = dict[str, dict[int, int]]
 """tier ('' for what none served) -> bucket -> requests."""
 
 _sketch = msgspec.json.Decoder(dict[int, int])
@@ -73,15 +73,18 @@ class Stretch(NamedTuple):
 def add(conn: sqlite3.Connection, requests: Iterable[Row]) -> None:
     """Add rows of the request table, in the transaction that is open. Raises what sqlite3 raises."""
     by_hour: dict[int, tuple[Groups, Latencies]] = {}
-    for request in requests:
-        _count(*by_hour.setdefault(request[1] // HOUR_US, ({}, {})), request)  # type: ignore[operator]
+    row: Sequence[Any]
+    for row in requests:
+        _count(*by_hour.setdefault(row[1] // HOUR_US, ({}, {})), row)
     for hour, (groups, latencies) in by_hour.items():
         for name, size in GRAINS.items():
             span = hour * HOUR_US // size
             conn.executemany(_ADD[name], [(span, *key, *sums) for key, sums in groups.items()])
             for tier, counts in latencies.items():
                 row = conn.execute(_SKETCH[name], (span, tier)).fetchone()
-                total = counts + Counter(_sketch.decode(row[0])) if row else counts
+                total = _sketch.decode(row[0]) if row else {}
+                for at, n in counts.items():
+                    total[at] = total.get(at, 0) + n
                 conn.execute(_KEEP[name], (span, tier, msgspec.json.encode(total).decode()))
 
 
@@ -106,13 +109,11 @@ def _count(groups: Groups, latencies: Latencies, request: Sequence[Any]) -> None
         sums[7] += cost
     if status >= 400:
         sums[8] += 1
-    if at < sums[9]:
-        sums[9] = at
-    if at > sums[10]:
-        sums[10] = at
+    sums[9] = min(sums[9], at)
+    sums[10] = max(sums[10], at)
     counts = latencies.get(tier)
     if counts is None:
-        counts = latencies[tier] = Counter()
+        counts = latencies[tier] = defaultdict(int)
     counts[bucket(latency)] += 1
 
 
@@ -145,11 +146,11 @@ def rebuild(conn: sqlite3.Connection, hours: Iterable[int]) -> None:
 
 def read_latencies(conn: sqlite3.Connection, part: Stretch) -> Latencies:
     """Of all whole spans of the window."""
-    found: Latencies = {}
+    found: Latencies = defaultdict(lambda: defaultdict(int))
     for name, first, end in part.spans:
         query = f"SELECT served_tier, sketch FROM latency_{name} WHERE span >= ? AND span < ?"  # noqa: S608 - our own
         for tier, sketch in conn.execute(query, (first, end)):
-            counts = found.setdefault(tier, Counter())
+            counts = found[tier]
             for at, n in _sketch.decode(sketch).items():
                 counts[at] += n
     return found
