@@ -32,7 +32,9 @@ _FOLD = bytes.maketrans(
 """Lower case, every digit a 0, everything else that is ASCII a space. Non-ASCII bytes (UTF-8) stay as they are."""
 _NOT_SYMBOLS = bytes(byte for byte in range(256) if byte not in SYMBOLS)
 
-Segments = list[list[bytes]]
+THIRDS = 3
+Words = list[bytes]
+Segments = list[Words]
 
 
 def sample(text: str) -> tuple[Segments, set[int]]:
@@ -48,15 +50,43 @@ def sample(text: str) -> tuple[Segments, set[int]]:
     return _spread(text)
 
 
+def thirds(text: str) -> list[tuple[Words, set[int]]] | None:
+    """Of a text that fits: (words, symbols) of each third of it, in reading order; None for one of under six words.
+
+    A third's words end with the first word of the next, so that no pair is lost where the text is cut.
+    """
+    raw = text.encode("utf-8", "replace")
+    words = raw.translate(_FOLD).split()
+    size, length = len(words), len(raw)
+    if size < 2 * THIRDS:
+        return None
+    return [
+        (
+            words[size * part // THIRDS : size * (part + 1) // THIRDS + 1],
+            set(raw[length * part // THIRDS : length * (part + 1) // THIRDS].translate(None, _NOT_SYMBOLS)),
+        )
+        for part in range(THIRDS)
+    ]
+
+
+def spread_symbols(text: str) -> list[set[int]]:
+    """Of a text that does not fit: the symbols of each segment."""
+    return [set(piece.translate(None, _NOT_SYMBOLS)) for piece in _slices(text)]
+
+
 def units(segment: Sequence[bytes]) -> int:
     """How many segments' worth of words these are: 1..SEGMENTS; what they may add is bounded in proportion."""
     return max(1, -(-len(segment) // WORDS))
 
 
-def _spread(text: str) -> tuple[Segments, set[int]]:
+def _slices(text: str) -> list[bytes]:
     width = min(WIDTH, -(-len(text) // SEGMENTS))
     last = len(text) - width
-    slices = [text[at : at + width].encode("utf-8", "replace") for at in (0, last // 3, 2 * last // 3, last)]
+    return [text[at : at + width].encode("utf-8", "replace") for at in (0, last // 3, 2 * last // 3, last)]
+
+
+def _spread(text: str) -> tuple[Segments, set[int]]:
+    slices = _slices(text)
     segments = [piece.translate(_FOLD).split(None, WORDS)[:WORDS] for piece in slices]
     return segments, set(b"".join(slices).translate(None, _NOT_SYMBOLS))
 

@@ -70,10 +70,9 @@ class Stretch(NamedTuple):
     edges: tuple[tuple[int, int], ...]
 
 
-def add(conn: sqlite3.Connection, requests: Iterable[Row]) -> None:
+def add(conn: sqlite3.Connection, requests: Iterable[Sequence[Any]]) -> None:
     """Add rows of the request table, in the transaction that is open. Raises what sqlite3 raises."""
     by_hour: dict[int, tuple[Groups, Latencies]] = {}
-    row: Sequence[Any]
     for row in requests:
         _count(*by_hour.setdefault(row[1] // HOUR_US, ({}, {})), row)
     for hour, (groups, latencies) in by_hour.items():
