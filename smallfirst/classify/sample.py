@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Sequence
+from itertools import pairwise
 
 SEGMENTS = 4
 WIDTH = 128  # characters in a segment
@@ -50,28 +51,30 @@ def sample(text: str) -> tuple[Segments, set[int]]:
     return _spread(text)
 
 
-def thirds(text: str) -> list[tuple[Words, set[int]]] | None:
-    """Of a text that fits: (words, symbols) of each third of it, in reading order; None for one of under six words.
+Piece = tuple[Words, Words, set[int]]
+"""A part's words, the word that follows them if there is one, the part's symbols."""
 
-    A third's words end with the first word of the next, so that no pair is lost where the text is cut.
-    """
+
+def thirds(text: str) -> list[Piece] | None:
+    """A text that fits, in three parts of as many words; None for one of under six words."""
     raw = text.encode("utf-8", "replace")
     words = raw.translate(_FOLD).split()
     size, length = len(words), len(raw)
     if size < 2 * THIRDS:
         return None
+    cuts = [(size * part // THIRDS, length * part // THIRDS) for part in range(THIRDS + 1)]
     return [
-        (
-            words[size * part // THIRDS : size * (part + 1) // THIRDS + 1],
-            set(raw[length * part // THIRDS : length * (part + 1) // THIRDS].translate(None, _NOT_SYMBOLS)),
-        )
-        for part in range(THIRDS)
+        (words[at:end], words[end : end + 1], set(raw[start:stop].translate(None, _NOT_SYMBOLS)))
+        for (at, start), (end, stop) in pairwise(cuts)
     ]
 
 
-def spread_symbols(text: str) -> list[set[int]]:
-    """Of a text that does not fit: the symbols of each segment."""
-    return [set(piece.translate(None, _NOT_SYMBOLS)) for piece in _slices(text)]
+def spread_parts(text: str) -> list[Piece]:
+    """A text that does not fit, in its segments."""
+    return [
+        (piece.translate(_FOLD).split(None, WORDS)[:WORDS], [], set(piece.translate(None, _NOT_SYMBOLS)))
+        for piece in _slices(text)
+    ]
 
 
 def units(segment: Sequence[bytes]) -> int:
