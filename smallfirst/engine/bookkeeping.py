@@ -94,6 +94,7 @@ class Books:
             certificate_id=certificate,
             in_certificate=certificate is not None and out_reason is None,
             out_reason=out_reason,
+            trace=query.trace,
         )
 
     def _booked(self, attempt: Attempt, decision: Decision | None) -> Attempt:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from smallfirst.errors import LedgerError
 from smallfirst.ledger.chain import CHAIN_COLUMNS
+from smallfirst.ledger.rollups import add
 from smallfirst.ledger.rows import ATTEMPT_COLUMNS, INTENT_COLUMNS, REQUEST_COLUMNS, Row, Rows, flat, insert
 
 log = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ def _commit(
         conn.execute(f"PRAGMA synchronous = {synchronous}")
         conn.execute("BEGIN IMMEDIATE")
         _insert(conn, "request", [request for _, request, _ in entries])
+        add(conn, [request for _, request, _ in entries])
         _insert(conn, "attempt", [attempt for _, _, attempts in entries for attempt in attempts])
         _insert(conn, "intent", intents)
         _insert(conn, "chain", chain)
@@ -98,7 +100,11 @@ def _commit(
         raise NotARow(str(fault)) from fault
     except sqlite3.Error as fault:
         raise Unwritten(str(fault)) from fault
-    except (OverflowError, ValueError) as fault:  # an integer beyond 64 bits; a lone surrogate; its text is not shown
+    except (
+        OverflowError,
+        TypeError,
+        ValueError,
+    ) as fault:  # an integer beyond 64 bits; a lone surrogate; its text is not shown
         raise NotARow(type(fault).__name__) from fault
     finally:
         _roll_back(conn)

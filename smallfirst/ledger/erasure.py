@@ -19,11 +19,14 @@ from smallfirst.errors import LedgerError
 from smallfirst.ledger.chain import Chain, Draft
 from smallfirst.ledger.commits import write_chain
 from smallfirst.ledger.heads import heads
+from smallfirst.ledger.migrations import HOUR_US
+from smallfirst.ledger.rollups import rebuild
 
 Scope = Literal["request", "session", "key"]
 _COLUMN: Mapping[Scope, str] = {"request": "id", "session": "session_id", "key": "key_id"}
 ERASED = "(erased)"
 DAY_US = 86_400_000_000
+_HOURS = f"SELECT DISTINCT at / {HOUR_US} FROM request WHERE data_class = ? AND at < ?"  # noqa: S608 - a constant
 
 
 def erase(conn: sqlite3.Connection, scope: Scope, name: str, writer: str) -> int:
@@ -56,14 +59,17 @@ def retain(conn: sqlite3.Connection, days: Mapping[str, int], now_us: int, write
     Returns how many requests of each class went. Raises LedgerError.
     """
     gone: dict[str, int] = {}
+    hours: set[int] = set()
     try:
         conn.execute("BEGIN IMMEDIATE")
         for name, kept in days.items():
             old = (DataClass[name].value, now_us - kept * DAY_US)
             which = "SELECT id FROM request WHERE data_class = ? AND at < ?"
+            hours.update(row[0] for row in conn.execute(_HOURS, old))
             for table, column in (("salt", "request_id"), ("attempt", "request_id"), ("intent", "request_id")):
                 conn.execute(f"DELETE FROM {table} WHERE {column} IN ({which})", old)  # noqa: S608 - our own names
             gone[name] = conn.execute("DELETE FROM request WHERE data_class = ? AND at < ?", old).rowcount
+        rebuild(conn, sorted(hours))
         conn.execute("COMMIT")
         if any(gone.values()):
             _note(conn, writer, {"scope": "retention", "requests": gone})
