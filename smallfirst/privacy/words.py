@@ -90,8 +90,8 @@ FINANCE = _words(
 
 INTIMATE = _words(
     "gay lesbian bisexual trans closeted sex sexual sexually unprotected condom porn affair affairs cheating cheated "
-    "lover intimate intimacy virgin naked nudes molested abused abuse abuses abusive rape raped assaulted beaten hits hit "
-    "slapped stalking harassed harassment drunk drinking drugs cocaine weed gambling cutting selfharm rash itching"
+    "lover intimate intimacy virgin naked nudes molested abused abuse abuses abusive rape raped assaulted beaten hits "
+    "hit slapped stalking harassed harassment drunk drinking drugs cocaine weed gambling cutting selfharm rash itching"
 )
 LEGAL = _words(
     "arrested charged convicted probation parole jail prison police lawsuit sued suing court custody divorce divorced "
