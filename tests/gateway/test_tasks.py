@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import http.client
+import io
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,6 +20,7 @@ import pytest
 from smallfirst.accounts.keys import Terms
 from smallfirst.core import DataClass, Reason, Status, Usage
 from smallfirst.engine.settings import CacheSettings, SessionSettings
+from smallfirst.gateway.settings import ServerSettings
 from smallfirst.ledger.queries import open_ledger, summary
 from smallfirst.ledger.report import make_report
 from smallfirst.models.loopback import Wire
@@ -336,6 +339,27 @@ def test_a_list_of_inputs_gets_a_line_each(up: Any) -> None:
     assert len({entry.id for entry in up.entries}) == len(up.entries) == 3
     assert whole["cost_usd"] == sum(entry.cost for entry in up.entries) / 1e9
     assert [line["index"] for line in lines] == list(range(11))
+
+
+def test_a_document_that_unpacks_to_more_than_a_body_may_hold(serve: Any) -> None:
+    docx = pytest.importorskip("docx", reason="the extra `documents` is not installed")
+    made, packed = docx.Document(), io.BytesIO()
+    made.add_paragraph("late parcel " * 20_000)
+    made.save(packed)
+    up = serve(server=ServerSettings(max_body_mb=0.1))
+    data = base64.b64encode(packed.getvalue()).decode()
+    status, said = post(up, {"input": {"file": {"filename": "a.docx", "file_data": data}}})
+    assert (status, said["error"]["param"], said["error"]["code"]) == (413, "input.file", "document_too_large")
+
+
+def test_the_page_says_what_is_there(up: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """The client's code on docs/tasks.md runs as it stands, and the answer shown there has the fields that come."""
+    page = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(code.replace("http://127.0.0.1:4000/v1", up.url), "docs/tasks.md", "exec"), {})
+    assert '"label":"billing"' in capsys.readouterr().out
+    (shown,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    assert list(json.loads(shown)) == list(post(up, {"input": SURE})[1])
 
 
 @pytest.mark.parametrize(
