@@ -250,7 +250,7 @@ class Exchange:
         if self._talk is None or self.query.asked in self.engine.catalogue.models:
             return tiers
         kept = sessions.narrow(self._talk, tiers, self.engine.catalogue.models, self.query, score.p_correct)
-        self.kept_tier = _count(kept) < _count(tiers)
+        self.kept_tier = kept is not tiers and _count(kept) < _count(tiers)
         return kept
 
     def _look_up(self, cache: AnswerCache, tiers: tuple[Tier, ...]) -> Kept | None:

@@ -119,7 +119,7 @@ class Sessions:
         rest = tuple(name for name in own.models if name != talk.model)
         own = Tier(own.name, (talk.model, *rest)) if rest else own
         below: tuple[Tier, ...] = ()
-        if not found[1] and talk.stay <= 0:
+        if at and not found[1] and talk.stay <= 0:
             below = self._worth(tiers[:at], _Turns(talk, models, query, now, self._settings), chances)
         return (*below, own, *tiers[at + 1 :])
 
@@ -170,9 +170,10 @@ class _Turns:
 
     def pays(self, model: str, chance: float | None) -> bool:
         """Whether `model` is worth the switch; yes where a price is not known."""
-        leave, again, turns = self._cost(model), self._cost(model, self._input), self._settings.horizon
-        if leave is None or again is None or self._stay is None:
+        leave, turns = self._cost(model), self._settings.horizon
+        if leave is None or self._stay is None:
             return True
+        again = (self._cost(model, self._input) or 0) if turns > 1 else 0
         return leave + (turns - 1) * again < (1.0 if chance is None else chance) * turns * self._stay
 
     def _cost(self, model: str, cached: int | None = None) -> int | None:

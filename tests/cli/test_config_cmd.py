@@ -106,6 +106,20 @@ def test_check_names_every_mistake_and_fails(run, tmp_path):
         assert says in result.stderr
 
 
+def test_a_wait_is_a_word_or_milliseconds():
+    def hedging(after):
+        return found(SOUND + f"policies: {{auto: {{hedge: {{after: {after}}}}}}}\n")
+
+    assert hedging("p95") == hedging("250") == hedging("0.5") == []
+    for wrong in ("p50", "'250'", "true", "[]"):
+        with pytest.raises(ConfigError, match="policies.auto.hedge.after: must be `p95` or a number"):
+            hedging(wrong)
+    bad = found(SOUND + "resilience: {hedge: {after: 0, most: -1}}\nsessions: {horizon: 0}\n")
+    assert [line.split(": ")[1] for line in bad] == [
+        "resilience.hedge.after", "resilience.hedge.most", "sessions.horizon",
+    ]  # fmt: skip
+
+
 def test_what_stands_in_brackets_is_shown_as_it_is(run, tmp_path):
     file = tmp_path / "bad.yaml"
     file.write_text(changed("{frontier: [best]}", "{a: [best], b: [best]}"))

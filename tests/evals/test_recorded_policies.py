@@ -20,7 +20,7 @@ from smallfirst.evals.recorded_experiment import LINEUPS
 from smallfirst.evals.recorded_policies import critical_calls, lay_out, run
 from smallfirst.policy.build import build_policy
 from smallfirst.policy.protocol import Facts, Plan, Start, Wake, Woke
-from smallfirst.policy.settings import PanelSettings, PolicySettings
+from smallfirst.policy.settings import GiveUpSettings, HedgeSettings, PanelSettings, PolicySettings
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "outcomes"
 SLM = ("made-slm-a", "made-slm-b", "made-slm-c")
@@ -52,6 +52,26 @@ def test_the_agreement_rule_by_arrays_is_the_panel_policy_one_by_one(data, bench
     assert at_once.sequential == pytest.approx(one_by_one.sequential)
     assert at_once.calls == pytest.approx(one_by_one.calls)
     assert at_once.shares == pytest.approx(one_by_one.shares)
+
+
+def test_giving_up_and_hedging_take_less_time_and_p95_is_read_off_the_fit_part(data, bench):
+    panel = {"panel": PanelSettings(models=SLM), "accept": {"slm": 1.0}}
+    plain = run(policy(data, "panel", **panel), bench).served
+    given_up = run(policy(data, "panel", **panel, give_up=GiveUpSettings()), bench).served
+    assert sorted(bench.usual_ms) == sorted(data.fit.models)
+    assert bench.usual_ms[SLM[0]] == pytest.approx(np.percentile(data.fit.times.total[:, 0], 95) / 1000)
+    slowest = data.report.times.total[:, :3].max(axis=1)
+    assert ((given_up.latency.us != plain.latency.us) <= (slowest > 1000 * min(bench.usual_ms.values()))).all()
+    assert (given_up.latency.us != plain.latency.us).any()  # and only where one took longer than usual
+    hedged_ = run(policy(data, "panel", **panel, hedge=HedgeSettings(after=1.0)), bench)
+    assert set(hedged_.reasons) <= {"agreed", "hedged", "accepted", "top_tier"}
+    assert hedged_.served.latency.us.mean() < plain.latency.us.mean()
+    assert hedged_.served.costs.mean() > plain.costs.mean()
+
+
+def test_drafts_that_nobody_recorded_are_not_evaluated(data, bench):
+    with pytest.raises(DataError, match="hands drafts up"):
+        run(policy(data, "cascade", hand_over="draft"), bench)
 
 
 def test_a_panel_takes_as_long_as_its_slowest_member_and_what_it_hands_up_as_long_as_both(data, bench):

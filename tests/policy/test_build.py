@@ -5,9 +5,12 @@ import pytest
 
 from smallfirst.core import Tier
 from smallfirst.errors import ConfigError
-from smallfirst.policy.build import build_policy, default_settings
+from smallfirst.policy.build import build_policy, default_settings, goes_by_waits
 from smallfirst.policy.cascade import Cascade
 from smallfirst.policy.fixed import Fixed
+from smallfirst.policy.give_up import GivingUp
+from smallfirst.policy.hand_over import HandingOver
+from smallfirst.policy.hedged import Hedged
 from smallfirst.policy.panel import Panel
 from smallfirst.policy.settings import PanelSettings, PolicySettings
 from smallfirst.policy.threshold import Threshold
@@ -31,6 +34,31 @@ def test_each_kind() -> None:
     assert build_policy("a", settings(accept={"mid": 0.5}, try_above=0.1), TIERS) == Cascade("a", {"mid": 0.5}, 0.1)
     panel = build_policy("a", settings(kind="panel", panel={"models": ["s1", "s2"], "with_mid": True}), TIERS)
     assert panel == Panel("a", ("s1", "s2"), Cascade("a"), with_mid=True)
+
+
+def test_what_stands_around_a_policy_and_nothing_where_nothing_is_asked_for() -> None:
+    plain = Cascade("a", {"mid": 0.5})
+    given = {"accept": {"mid": 0.5}}
+    assert build_policy("a", settings(**given, hand_over="none"), TIERS) == plain
+    assert build_policy("a", settings(**given, hedge={}), TIERS) == Hedged(plain, "p95", {"mid": 0.5})
+    assert build_policy("a", settings(**given, give_up={"beyond": 3000}), TIERS) == GivingUp(plain, 3000)
+    assert build_policy("a", settings(**given, commit={"above": 0.9}), TIERS).commit.tokens == 1
+    around = build_policy("a", settings(**given, hand_over="critique", hedge={"after": 50}, give_up={}), TIERS)
+    assert around == HandingOver(Hedged(GivingUp(plain, "p95"), 50, {"mid": 0.5}), "critique")
+    assert around.name == "a"
+    assert [goes_by_waits(settings(**one)) for one in ({}, {"hedge": {}}, {"hedge": {"after": 5}}, {"give_up": {}})] == [
+        False, True, False, True,
+    ]  # fmt: skip
+
+
+def test_what_a_kind_does_not_read_and_numbers_that_mean_nothing() -> None:
+    assert "does not read this; kind cascade does" in problems(kind="fixed", model="m1", commit={"above": 0.9})[0]
+    assert problems(commit={"above": 2, "tokens": 0}, hedge={"after": 0}, give_up={"beyond": -1}) == [
+        "policies.mine.commit.above: 2.0 is not between 0 and 1",
+        "policies.mine.commit.tokens: 0 is not 1 or more",
+        "policies.mine.hedge.after: 0.0 is not above 0; give milliseconds, or p95",
+        "policies.mine.give_up.beyond: -1.0 is not above 0; give milliseconds, or p95",
+    ]
 
 
 def test_the_default_names_only_tiers_that_exist() -> None:
