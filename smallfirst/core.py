@@ -203,6 +203,7 @@ class Dials(msgspec.Struct, frozen=True, gc=False):
     data_class: DataClass | None = None
     session: str | None = None
     tags: tuple[str, ...] = ()
+    subject: str | None = None  # whom the request is about, in the caller's own words for that person
 
 
 class Schema(msgspec.Struct, frozen=True):
@@ -378,6 +379,8 @@ class Entry(msgspec.Struct, frozen=True):
     certificate_id: str | None = None  # of the certificate that was asked for, in force or not
     in_certificate: bool = False  # the certificate's promise covers this request
     out_reason: OutReason | None = None  # why not, where a promise was asked for
+    subject: str | None = None  # whom it is about; the ledger keeps a keyed digest of it
+    salt: bytes = b""  # of the intent that went before, where there was one
 
 
 class Grade(msgspec.Struct, frozen=True):

@@ -15,7 +15,6 @@ SECTIONS = frozenset(
 VALUES = frozenset(
     {
         ("baseline", "output_tokens", "from_shadows"),
-        ("ledger", "content", "encrypted"),
     }
 )
 

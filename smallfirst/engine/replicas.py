@@ -72,11 +72,14 @@ class Caller:
         permit: Permit,
         deadline_us: int | None = None,
         redaction: Redaction | None = None,
+        *,
+        text: bool = False,
     ) -> None:
-        """`deadline_us`: when (time.monotonic_ns() / 1000) the caller has waited long enough."""
+        """`deadline_us`: when (time.monotonic_ns() / 1000) the caller has waited long enough. `text`: outcomes of
+        streams shall hold their text too."""
         self._sender, self._balancer, self._models = sender, balancer, models
         self._query, self._permit, self._deadline_us = query, permit, deadline_us
-        self._redaction = redaction
+        self._redaction, self._text = redaction, text
         self.reached: list[tuple[str, str, str, bool]] = []  # (model, provider, location, redacted) of every try
         self._tried: dict[int, Tried] = {}
 
@@ -172,9 +175,9 @@ class Caller:
         self.reached.append((model.name, replica.provider, replica.location, redaction is not None))
         wanted = start.signals and model.abilities.logprobs and not self._query.needs.logprobs
         if redaction is None:
-            return Call(model, replica, self._query, start.edit, wanted, model.timeout_s)
+            return Call(model, replica, self._query, start.edit, wanted, model.timeout_s, self._text)
         query, edit = redaction.query(self._query), redaction.edit(start.edit)
-        return Call(model, replica, query, edit, wanted, model.timeout_s)
+        return Call(model, replica, query, edit, wanted, model.timeout_s, self._text)
 
     def _redacts(self, model: Model, replica: Replica) -> Redaction | None:
         """The request's placeholders, where this replica may see only them."""

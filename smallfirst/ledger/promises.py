@@ -6,10 +6,11 @@ it counts what was written down. Feedback is counted beside and enters no test, 
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 
 import msgspec
+
+from smallfirst.store.connection import Connection
 
 _STANDING = """
     SELECT in_certificate, out_reason, count(*) FROM request
@@ -25,7 +26,8 @@ _CERTIFICATES = """
 """
 _AUDITS = """
     SELECT count(*), coalesce(sum(calls), 0), coalesce(sum(cost + judge_cost), 0),
-        coalesce(sum(agreement IN ('same', 'alike')), 0), count(agreement), count(served_score)
+        coalesce(sum(CASE WHEN agreement IN ('same', 'alike') THEN 1 ELSE 0 END), 0),
+        count(agreement), count(served_score)
     FROM audit WHERE at >= :since AND at < :until
 """
 _ALARMS = """
@@ -92,7 +94,7 @@ class Promises(msgspec.Struct, frozen=True):
     feedback: Mapping[str, Opinion] = msgspec.field(default_factory=dict)
 
 
-def read_promises(conn: sqlite3.Connection, window: Mapping[str, int]) -> Promises:
+def read_promises(conn: Connection, window: Mapping[str, int]) -> Promises:
     """Of the requests from `window["since"]` to before `window["until"]`. Raises sqlite3.Error."""
     inside, outside = 0, dict[str, int]()
     for within, reason, count in conn.execute(_STANDING, window):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from pathlib import Path
 
 import msgspec
 
@@ -18,8 +17,8 @@ from smallfirst.errors import LedgerError
 from smallfirst.ledger.migrations import ROOM, STEPS
 from smallfirst.ledger.promises import read_promises
 from smallfirst.ledger.summary import Group, Percentiles, Summary, roll_up
+from smallfirst.store.connection import Connection, Place, open_to_read, shown
 from smallfirst.store.migrations import check
-from smallfirst.store.sqlite import open_readonly
 
 _WINDOW = "at >= :since AND at < :until"
 
@@ -55,18 +54,18 @@ class OpenIntent(msgspec.Struct, frozen=True):
     rule: str
 
 
-def open_ledger(path: Path) -> sqlite3.Connection:
+def open_ledger(place: Place) -> Connection:
     """A read-only connection to a ledger of this version. Raises LedgerError; a running gateway is not disturbed."""
-    conn = open_readonly(path)
+    conn = open_to_read(place)
     try:
         check(conn, ROOM, STEPS)
     except (LedgerError, sqlite3.Error) as fault:
         conn.close()
-        raise LedgerError(f"{path}: {fault}") from fault
+        raise LedgerError(f"{shown(place)}: {fault}") from fault
     return conn
 
 
-def summary(conn: sqlite3.Connection, since_us: int, until_us: int) -> Summary:
+def summary(conn: Connection, since_us: int, until_us: int) -> Summary:
     """What was recorded from `since_us` to before `until_us`, UTC microseconds since 1970. Raises LedgerError."""
     window = {"since": since_us, "until": until_us}
     try:
@@ -86,7 +85,7 @@ def summary(conn: sqlite3.Connection, since_us: int, until_us: int) -> Summary:
 
 
 def _percentiles(
-    conn: sqlite3.Connection, window: dict[str, int], sizes: Counter[str | None]
+    conn: Connection, window: dict[str, int], sizes: Counter[str | None]
 ) -> tuple[dict[str, Percentiles], Percentiles]:
     """Of each tier and of all: exact, by nearest rank, in one walk up the sorted latencies.
 
@@ -111,7 +110,7 @@ def _places(count: int) -> tuple[int, int]:
     return -(-count * 50 // 100), -(-count * 95 // 100)
 
 
-def open_intents(conn: sqlite3.Connection, before_us: int, limit: int = 1000) -> list[OpenIntent]:
+def open_intents(conn: Connection, before_us: int, limit: int = 1000) -> list[OpenIntent]:
     """Intents from before `before_us` whose requests have no entry, oldest first.
 
     With `before_us` older than the longest request these are what a crash cut off: each may have been sent to the

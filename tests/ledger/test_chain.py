@@ -13,8 +13,9 @@ from smallfirst.errors import DataError
 from smallfirst.ledger.anchors import read_anchors
 from smallfirst.ledger.audit import lines, reached, verify
 from smallfirst.ledger.chain import Shadowed, digest_of, salted
-from smallfirst.ledger.erasure import access, erase, retain
+from smallfirst.ledger.erasure import access, erase
 from smallfirst.ledger.queries import open_ledger
+from smallfirst.ledger.retention import retain
 from smallfirst.ledger.settings import LedgerSettings
 from smallfirst.ledger.writer import Ledger
 from tests.ledger.entries import NOW
@@ -160,11 +161,11 @@ def test_erasing_unties_and_the_chain_still_verifies(tmp_path):
         "SELECT salt, content FROM salt JOIN chain USING (request_id) WHERE request_id = 'sf-0001' AND content != ''"
     ).fetchone()
     assert digest_of(WORDS, bytes.fromhex(salt)) == content
-    assert erase(conn, "session", "s", "e1") == 1
+    assert erase(conn, "session", "s", "e1").requests == ("sf-0001",)
     assert conn.execute("SELECT request_id FROM salt").fetchall() == [("sf-0002",)]
     kept = access(conn, "request", "sf-0001")[0]
     assert (kept["session_id"], kept["tags"], kept["key_id"]) == (None, "[]", "(erased)")
-    assert erase(conn, "session", "s", "e2") == 0
+    assert erase(conn, "session", "s", "e2").requests == ()
     found = verify(open_ledger(path))
     assert found.whole
     assert [line.detail["requests"] for line in lines(conn, 0, 1 << 60) if line.kind == "erasure"] == [1, 0]
