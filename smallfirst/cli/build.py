@@ -91,7 +91,7 @@ class App:
         models = self.catalogue.models
         self.probes = load_probes(probes_dir(environ), models.values()) if probes is None else probes
         place: Place = ledger_path or ledger_place(settings, environ)
-        self.ledger_place, self.guards = place, dict[str, Guarded]()
+        self.ledger_path, self.guards = place, dict[str, Guarded]()
         tiers = self.catalogue.tiers
         named = {"auto": default_policy(tiers), **settings.policies}
         policies = {name: build_policy(name, policy, tiers, self._certified) for name, policy in named.items()}

@@ -1,7 +1,8 @@
 """PostgreSQL as the ledger knows SQLite: the same statements, the same faults.
 
 Knows psycopg (the extra `postgres`) and what of SQLite's dialect the ledger writes: `?` and `:name` for values, BEGIN
-IMMEDIATE, PRAGMA synchronous. Does not know tables. A connection that was lost is made again with the next transaction.
+IMMEDIATE, PRAGMA synchronous. Does not know tables. A connection that was lost is made again with the next
+statement.
 """
 
 from __future__ import annotations
@@ -72,6 +73,8 @@ class PostgresConnection:
             statement, values = "SELECT 1", ()
         elif statement.startswith("BEGIN"):
             statement = self._begin(statement)
+        if self._conn.closed and statement not in ("COMMIT", "ROLLBACK"):
+            self._conn = self._connect()  # a transaction ends with its first fault, so that none is gone on with here
         try:
             return self._conn.execute(*_spoken(statement, values))
         except psycopg.Error as fault:
@@ -111,8 +114,6 @@ class PostgresConnection:
 
     def _begin(self, statement: str) -> str:
         """IMMEDIATE: to write, with a sync to the disk where that was asked for. Else to read, all at one moment."""
-        if self._conn.closed:
-            self._conn = self._connect()
         if "IMMEDIATE" not in statement:
             return "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
         return f"BEGIN; SET LOCAL synchronous_commit = {'on' if self._durable else 'off'}"
