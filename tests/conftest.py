@@ -30,7 +30,7 @@ def postgres_server() -> Iterator[str]:
     assert url, "PostgreSQL did not start"
     yield url
     keeper.stdin.close()
-    keeper.wait(30)
+    keeper.wait(60)
     keeper.stdout.close()
 
 

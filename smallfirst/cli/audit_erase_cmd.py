@@ -108,7 +108,8 @@ def receipt_command(config: Path | None, ledger: Place | None, receipt: str, **w
     found = erasures(conn, commitment(scope, name, receipt))
     for line in found:
         what = f"{line.detail.get('requests')} requests, content of {line.detail.get('contents')}"
-        out.print(f"{iso(line.at_us)}  entry {line.seq} of chain {line.writer}: {what} erased", highlight=False)
+        out.print(f"{iso(line.at_us)}  entry {line.seq} of chain {line.writer}: {what} erased", highlight=False,
+                  soft_wrap=True)  # fmt: skip
     if not found:
         out.print("no erasure belongs to this receipt and this name", highlight=False)
         sys.exit(1)

@@ -17,7 +17,7 @@ from smallfirst.errors import LedgerError, SetupError
 
 try:
     import psycopg
-    from psycopg import adapt, sql
+    from psycopg import adapt, conninfo, sql
 except ImportError as missing:  # pragma: no cover - the extra is installed wherever this is tested
     raise SetupError("ledger.url names PostgreSQL: pip install 'smallfirst[postgres]'") from missing
 
@@ -52,9 +52,9 @@ class PostgresConnection:
             raise LedgerError(str(fault)) from None
 
     def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
-        options = "-c client_min_messages=warning"
-        options += " -c default_transaction_read_only=on" if self._readonly else f" -c statement_timeout={WRITE_MS}"
         try:
+            options = f"{conninfo.conninfo_to_dict(self._url).get('options') or ''} -c client_min_messages=warning"
+            options += " -c default_transaction_read_only=on" if self._readonly else f" -c statement_timeout={WRITE_MS}"
             conn = psycopg.connect(self._url, autocommit=True, connect_timeout=CONNECT_S, options=options)
         except psycopg.Error as fault:
             words = f"PostgreSQL can't be reached ({type(fault).__name__}); see ledger.url"

@@ -24,7 +24,7 @@ OTHER_KEY = "cd" * 32
 MASTER = read_master(MASTER_KEY)
 
 
-def content(number, key_id="ann", team="red", data_class=DataClass.health):
+def content(number, key_id="ann", team="crimson", data_class=DataClass.health):
     id_ = f"sf-{number:04}"
     return Content(id_, NOW, data_class, key_id, team, (("request", SECRET), ("answer", b'"rest"')))
 
@@ -108,7 +108,7 @@ def test_a_sealed_part_opens_at_its_own_place_only(place):
     ("request", "sf-0001", ["sf-0002", "sf-0003"]),
     ("subject", "p-sf-0001", ["sf-0002", "sf-0003"]),
     ("key", "ann", ["sf-0003"]),
-    ("team", "red", ["sf-0003"]),
+    ("team", "crimson", ["sf-0003"]),
 ])  # fmt: skip
 def test_erasing_shreds_keys_and_leaves_the_others(tmp_path, scope, name, left):
     place = tmp_path / "ledger.db"

@@ -115,7 +115,8 @@ def test_urls(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "mysql://u:hunter2@db/x", "postgres://u:hunter2@db/x", "x.db"]
+    "url",
+    ["sqlite://", "sqlite:///", "sqlite:///:memory:", "mysql://u:hunter2@db/x", "postgres://u:hunter2@db/x", "x.db"],
 )
 def test_urls_that_name_no_file(url):
     with pytest.raises(LedgerError, match=r"ledger\.url") as caught:
