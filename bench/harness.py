@@ -132,6 +132,7 @@ def gateway(config: str, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes]
         "SMALLFIRST_HOME": str(folder / "home"),
         "BENCH_CLIENT_KEY": CLIENT_KEY,
         "BENCH_UPSTREAM_KEY": UPSTREAM_KEY,
+        "BENCH_MASTER_KEY": "5f" * 32,
     }
     command = [sys.executable, "-m", "smallfirst.cli.main", "serve", "--config", str(path)]
     began = time.perf_counter()

@@ -80,8 +80,7 @@ def verify(conn: Connection, anchors: Iterable[Anchor] = (), most: int = 100) ->
     try:
         for at, hash_ in _named_heads(conn).items():
             walk_.want(at, hash_, "named by a later chain")
-        for row in walk(conn, _ALL):
-            walk_.step(row)
+        walk_.run(walk(conn, _ALL))
         walk_.damages += _other_requests(conn, most)
     except sqlite3.Error as fault:
         raise LedgerError(f"the audit chain can't be read: {fault}") from fault
@@ -114,11 +113,37 @@ class Walk:
         if known[0] != hash_:
             self.damages.append(Damage(*at, f"it is said to be two different ones: {known[1]}, and {who}"))
 
-    def step(self, row: Sequence[Any]) -> None:
-        """The next entry: its columns, and its hash last."""
+    def run(self, rows: Iterable[Sequence[Any]]) -> None:
+        """The next entries: of each its columns, and its hash last. What is as it should be costs its hash."""
+        wanted = self.wanted
+        writer, seq, head, at, count = self._writer, self._seq, self._head, self._at, 0
+        for row in rows:
+            if (
+                row[0] == writer
+                and row[1] == seq + 1
+                and row[11] == head
+                and row[2] >= at
+                and digest(row[:12]) == row[12]
+                and not (wanted and (writer, row[1]) in wanted)
+            ):
+                seq, head, at = row[1], row[12], row[2]
+                count += 1
+                continue
+            self._seq, self._head, self._at = seq, head, at
+            self._step(row)
+            writer, seq, head, at = self._writer, self._seq, self._head, self._at
+        self._seq, self._head, self._at = seq, head, at
+        self._entries += count
+        if writer:
+            self._heads[writer] = seq
+
+    def _step(self, row: Sequence[Any]) -> None:
+        """One entry that is the first of its chain, or not as it should be, or that somebody else speaks of."""
         self._entries += 1
         writer, seq, hash_ = row[0], row[1], row[12]
         if writer != self._writer:
+            if self._writer:
+                self._heads[self._writer] = self._seq
             self._writer, self._seq, self._head, self._at = writer, 0, NO_HASH, row[2]
             if not self._whole:
                 self._seq, self._head = seq - 1, row[11]
@@ -131,7 +156,6 @@ class Walk:
         if row[2] < self._at:
             self._jumps.append((writer, seq, self._at - row[2]))
         self._seq, self._head, self._at = seq, hash_, row[2]
-        self._heads[writer] = seq
         if self.wanted and (said := self.wanted.pop((writer, seq), None)) is not None and said[0] != hash_:
             self.damages.append(Damage(writer, seq, f"it is not the entry that was {said[1]}"))
 

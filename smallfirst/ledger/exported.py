@@ -57,8 +57,7 @@ def verify_export(path: Path, anchors: Iterable[Anchor] = (), most: int = 100) -
     rows = [_columns(path, number, line) for number, line in enumerate(lines[:-1], 1)]
     known = {(row[0], row[1]) for row in rows}
     walk = Walk([anchor for anchor in anchors if (anchor.writer, anchor.seq) in known], whole=False)
-    for row in sorted(rows, key=lambda one: (one[0], one[1])):
-        walk.step(row)
+    walk.run(sorted(rows, key=lambda one: (one[0], one[1])))
     if end.entries != len(rows) or end.digest != sha256(b"".join(lines[:-1])).hexdigest():
         words = f"{path}: it holds {len(rows)} entries, and its last line speaks of {end.entries} with another digest"
         walk.damages.insert(0, Damage("", 0, words))

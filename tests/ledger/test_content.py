@@ -1,4 +1,4 @@
-"""Content is sealed under keys that can be destroyed, kept as long as its class allows, and never kept without a key."""
+"""Content is sealed under keys that can be destroyed, kept as long as its class allows, and never without a key."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_without_a_key_nothing_is_opened_and_nothing_starts(place):
     fill(place, content(1))
     with pytest.raises(LedgerError, match="can't be opened"):
         read(place, "sf-0001", read_master(OTHER_KEY))
-    with pytest.raises(LedgerError, match="sealed under another master key.*rekey"):
+    with pytest.raises(LedgerError, match=r"sealed under another master key.*rekey"):
         Ledger.open(LedgerSettings(**KEPT | {"master_key": OTHER_KEY}), place)
     with pytest.raises(LedgerError, match="never kept without a key"):
         Ledger.open(LedgerSettings(**KEPT | {"master_key": None}), place)

@@ -1,4 +1,4 @@
-"""Once sensitive, a session stays so: after a restart, in every process that shares the ledger, and else nothing leaves."""
+"""Once sensitive, a session stays so: after a restart, and in every process that shares the ledger."""
 
 from __future__ import annotations
 

@@ -230,7 +230,7 @@ def test_a_clock_that_was_set_back_is_told_and_is_no_damage(place):
 
 
 def test_a_ledger_of_an_older_version_or_none_is_refused_to_readers(place, tmp_path):
-    with pytest.raises(LedgerError, match="no ledger at|holds no tables"):
+    with pytest.raises(LedgerError, match=r"no ledger at|holds no tables"):
         open_ledger(place)
     write(place, [])
     change(place, "UPDATE schema_version SET version = 1 WHERE room = 'ledger'")
@@ -249,6 +249,12 @@ def test_a_chain_too_long_to_hold_is_walked(place, monkeypatch):
     conn.close()
 
 
+CUT_OFF = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE pid <> pg_backend_pid() AND datname = current_database()
+"""
+
+
 def test_a_lost_connection_is_made_again_and_nothing_is_written_twice(postgres_place):
     ledger = Ledger.open(LedgerSettings(batch_ms=5), postgres_place)
 
@@ -258,8 +264,7 @@ def test_a_lost_connection_is_made_again_and_nothing_is_written_twice(postgres_p
             ledger.record(entry(number))
             assert await asyncio.to_thread(ledger.flush)
             if number % 2:
-                change(postgres_place, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
-                                 " AND datname = current_database()")  # fmt: skip
+                change(postgres_place, CUT_OFF)
                 with pytest.raises(LedgerError, match="nothing was sent"):
                     await ledger.intent(intent(100 + number))
 
