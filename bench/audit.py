@@ -3,13 +3,13 @@
     python bench/audit.py [--entries 200000] [--seconds 4] [--runs 3] [--postgres URL] [--parts chain,gateway]
 
 chain: entries linked and committed by the thousand and by 64 with a sync each (a group of intents); verified with their
-columns; verified beside their requests, whose class and key are compared (the best of four rounds). CPU time of this process and
-wall-clock time.
+columns; verified beside their requests, whose class and key are compared (the best of four rounds). CPU time of this
+process and wall-clock time.
 
 gateway: `smallfirst serve` between the C load generator and the fake upstream, 64 connections, in turn without intents,
-with them, with them and encrypted content, and with them and a session in each request. `c64` answers at once, so that the
-gateway's core is full and each microsecond of work counts 64 times; `p64` streams for 150 ms, so that what is added is
-waiting alone. The goal is at most 10 ms more at the median. Prints tables, writes bench/out/audit.json.
+with them, with them and encrypted content, and with them and a session in each request. `c64` answers at once, so that
+the gateway's core is full and each microsecond of work counts 64 times; `p64` streams for 150 ms, so that what is added
+is waiting alone. The goal is at most 10 ms more at the median. Prints tables, writes bench/out/audit.json.
 """
 
 from __future__ import annotations

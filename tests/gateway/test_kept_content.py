@@ -1,4 +1,4 @@
-"""Content, sessions and token numbers on the wire: what is kept is sealed, what is sensitive stays so, also afterwards."""
+"""Content, sessions and token numbers on the wire: what is kept is sealed, what is sensitive stays so afterwards."""
 
 from __future__ import annotations
 
