@@ -24,6 +24,8 @@ except ImportError as missing:  # pragma: no cover - the extra is installed wher
 CONNECT_S = 5
 WRITE_MS = 10_000
 """A statement of a writer that takes longer, be it for a lock, is given up. Readers may take as long as they like."""
+TAKING_TURNS = 0x5F1258
+"""The advisory lock of writers."""
 AT_A_TIME = 2000
 """Rows that a reader holds: a chain of any length is walked in the same memory."""
 
@@ -113,10 +115,16 @@ class PostgresConnection:
         self._conn.close()
 
     def _begin(self, statement: str) -> str:
-        """IMMEDIATE: to write, with a sync to the disk where that was asked for. Else to read, all at one moment."""
+        """IMMEDIATE: to write. Else to read, all at one moment.
+
+        Writers that need no sync take turns, as on SQLite, so that what one reads and writes back no other has changed
+        meanwhile; their commits take no time. Those with a sync (an intent's) do not wait for each other's disks.
+        """
         if "IMMEDIATE" not in statement:
             return "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-        return f"BEGIN; SET LOCAL synchronous_commit = {'on' if self._durable else 'off'}"
+        if self._durable:
+            return "BEGIN; SET LOCAL synchronous_commit = on"
+        return f"BEGIN; SET LOCAL synchronous_commit = off; SELECT pg_advisory_xact_lock({TAKING_TURNS})"
 
 
 def _spoken(statement: str, values: Any) -> tuple[str, Any]:

@@ -33,6 +33,7 @@ def test_each_query_runs_and_finds_something(conn, query):
 
 
 def test_every_column_is_explained(conn):
-    for table in ("request", "attempt", "intent", "grade", "feedback", "certificate", "audit", "monitor"):
+    for table in ("request", "attempt", "intent", "grade", "feedback", "certificate", "audit", "monitor", "chain", "salt",
+                  "subject", "session", "tenant_key", "item_key", "content", "ledger_secret"):
         for (name,) in conn.execute("SELECT name FROM pragma_table_info(?)", (table,)):
             assert re.search(rf"\b{name}\b", PAGE), f"{table}.{name}"
