@@ -9,7 +9,7 @@ import sqlite3
 import pytest
 
 from smallfirst.core import DataClass, Intent
-from smallfirst.errors import DataError
+from smallfirst.errors import DataError, LedgerError
 from smallfirst.ledger.anchors import read_anchors
 from smallfirst.ledger.audit import lines, reached, verify
 from smallfirst.ledger.chain import Shadowed, digest_of, salted
@@ -151,6 +151,58 @@ def test_a_broken_anchor_file_is_named_by_line(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"writer":"w","seq":1,"hash":"h","at":1}\nnonsense\n')
     with pytest.raises(DataError, match=r"a\.jsonl:2"):
         list(read_anchors(str(tmp_path / "a.jsonl")))
+
+
+ANCHOR = '{{"writer":"{}","seq":{},"hash":"{}","at":1}}\n'
+
+
+@pytest.mark.parametrize(("text", "says"), [
+    (ANCHOR.format("w", 1, "h") + ANCHOR.format("w", 2, "h")[:-9], r"a\.jsonl:2: the file was cut off in this line"),
+    (ANCHOR.format("w", 5, "h") + ANCHOR.format("v", 1, "h") + ANCHOR.format("w", 3, "h"),
+     r"a\.jsonl:3: entry 3 after 5 \(line 1\): anchors only grow"),
+    ('{"writer":"w","seq":"1"}\n', r"a\.jsonl:1: not an anchor"),
+])  # fmt: skip
+def test_an_anchor_file_that_was_cut_off_or_edited_is_named_by_line(tmp_path, text, says):
+    (tmp_path / "a.jsonl").write_text(text)
+    with pytest.raises(DataError, match=says):
+        list(read_anchors(str(tmp_path / "a.jsonl")))
+
+
+def test_anchors_that_are_not_there_are_an_error(tmp_path):
+    for place in (str(tmp_path / "none.jsonl"), f"sqlite:///{tmp_path / 'none.db'}"):
+        with pytest.raises(DataError, match="none"):
+            list(read_anchors(place))
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_an_entry_that_differs_from_its_anchor_is_named_with_the_anchors_line(tmp_path):
+    path, place = tmp_path / "l.db", tmp_path / "a.jsonl"
+    write(path, [entry(n) for n in range(3)], anchor=str(place), anchor_s=0)
+    said = place.read_text().splitlines(keepends=True)
+    last = json.loads(said[-1])
+    place.write_text("".join([*said, said[-1].replace(last["hash"], "0" * 64)]))
+    (damage,) = verify(open_ledger(path), read_anchors(str(place))).damages
+    assert damage.seq == last["seq"]
+    assert f"a.jsonl:{len(said)}, and anchored at {place}:{len(said) + 1}" in damage.what
+    place.write_text(said[-1].replace(last["hash"], "0" * 64))
+    (damage,) = verify(open_ledger(path), read_anchors(str(place))).damages
+    assert damage.what == f"it is not the entry that was anchored at {place}:1"
+
+
+def test_heads_go_to_standard_output(tmp_path, capfd):
+    write(tmp_path / "l.db", [entry(1)], anchor="stdout", anchor_s=0)
+    lines_ = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [one["seq"] for one in lines_] == sorted(one["seq"] for one in lines_)
+    assert lines_[-1]["seq"] == 2
+
+
+def test_a_ledger_file_that_was_cut_off_is_an_error_that_says_so(tmp_path):
+    path = tmp_path / "l.db"
+    write(path, [entry(n) for n in range(300)])
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+    with pytest.raises(LedgerError, match=r"malformed|not a database"):
+        verify(open_ledger(path))
 
 
 def test_erasing_unties_and_the_chain_still_verifies(tmp_path):
