@@ -6,11 +6,11 @@ chain: entries linked and committed by the thousand and by 64 with a sync each (
 columns; verified beside their requests, whose class and key are compared (the best of four rounds). CPU time of this
 process and wall-clock time.
 
-gateway: `smallfirst serve` between the C load generator and the fake upstream, 64 connections, one window after the other
-without intents, with them, with them and encrypted content, and with them and a session in each request; what is added
-is the median over the runs of the differences within a run. `c64` answers at once, so that
-the gateway's core is full and each microsecond of work counts 64 times; `p64` streams for 150 ms, so that what is added
-is waiting alone. The goal is at most 10 ms more at the median. Prints tables, writes bench/out/audit.json.
+gateway: `smallfirst serve` between the C load generator and the fake upstream, 64 connections, one window after the
+other without intents, with them, with them and encrypted content, and with them and a session in each request; what is
+added is the median over the runs of the differences within a run. `c64` answers at once, so that the gateway's core is
+full and each microsecond of work counts 64 times; `p64` streams for 150 ms, so that what is added is waiting alone. The
+goal is at most 10 ms more at the median. Prints tables, writes bench/out/audit.json.
 """
 
 from __future__ import annotations
