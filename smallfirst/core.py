@@ -213,6 +213,20 @@ class Schema(msgspec.Struct, frozen=True):
     schema: Mapping[str, object]
 
 
+class Trace(msgspec.Struct, frozen=True, gc=False):
+    """A caller's trace (W3C Trace Context), in lower-case hex: its id, the caller's span, and ours within it."""
+
+    id: str
+    parent: str
+    span: str
+    sampled: bool
+
+    @property
+    def onward(self) -> str:
+        """The `traceparent` for whoever is called on behalf of our span."""
+        return f"00-{self.id}-{self.span}-{self.sampled:02x}"
+
+
 class Query(msgspec.Struct, frozen=True):
     """What one request asks, and its context."""
 
@@ -233,6 +247,7 @@ class Query(msgspec.Struct, frozen=True):
     native: Mapping[str, msgspec.Raw] | None = None  # the body as it came, where that is another API than chat
     beta: str = ""  # Anthropic's header of that name: features that the caller switches on
     uncarried: tuple[str, ...] = ()  # fields of `native` that only a model behind that API gets to see
+    trace: Trace | None = None  # of the caller, where telemetry is on
 
     @property
     def whole(self) -> Mapping[str, msgspec.Raw]:
@@ -381,6 +396,7 @@ class Entry(msgspec.Struct, frozen=True):
     out_reason: OutReason | None = None  # why not, where a promise was asked for
     subject: str | None = None  # whom it is about; the ledger keeps a keyed digest of it
     salt: bytes = b""  # of the intent that went before, where there was one
+    trace: Trace | None = None  # of the caller; the ledger does not keep it
 
 
 class Grade(msgspec.Struct, frozen=True):

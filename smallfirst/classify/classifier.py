@@ -8,12 +8,21 @@ sample (sample.py); each of them counts once, and what one segment can add is bo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import exp
+from math import exp, sqrt
 from operator import add, mul
 
-from smallfirst.classify.heads import bounded, unfamiliar
+from smallfirst.classify.evenness import (
+    CALM,
+    LEEWAY,
+    Part,
+    levelled_factors,
+    levelled_points,
+    most_familiar,
+)
+from smallfirst.classify.heads import beyond, bounded, unfamiliar
 from smallfirst.classify.probes import Probe, p_correct_at, p_correct_by_words
-from smallfirst.classify.tables import Tables
+from smallfirst.classify.sample import WORDS
+from smallfirst.classify.tables import Reading, Tables
 from smallfirst.classify.weights import (
     COMPLEXITY,
     FIRST_FACTOR,
@@ -30,12 +39,15 @@ from smallfirst.core import Kind, Query, Score
 
 MOSTLY_UNKNOWN = 0.7
 """Share of unknown words above which the kind is not guessed but `other`."""
+LEAST_ROOM = 3
+"""Words that a part is taken to have at least: what it may add grows with their root, as chance does."""
 
 
 class Classifier:
     """Tables built once from weights; `score` is a pure function of its arguments and safe to share."""
 
-    def __init__(self, weights: Weights) -> None:
+    def __init__(self, weights: Weights, *, evens: bool = True) -> None:
+        """`evens`: whether a part may make the whole look harder than its other parts do (evenness.py); for studies."""
         self.tables = Tables(
             weights.words, weights.pairs, weights.word_rows, whole_pairs(weights), weights.other_rows, weights.width
         )
@@ -48,6 +60,9 @@ class Classifier:
         self._caution = weights.unfamiliar_logit
         self._kinds = intercept_steps(weights.kind_intercepts, weights.kind_step)
         self._ball = (weights.factor_clip / weights.factor_step) ** 2
+        self._leeway = LEEWAY / self._slope
+        self._usual = weights.prior.mean[2:]
+        self.evens = evens
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Classifier:
@@ -69,11 +84,10 @@ class Classifier:
 
         `why` stays empty here; `explain` fills it in.
         """
-        reading = self.tables.read(query.text)
-        logit, kind, strange = self._judge(*reading)
+        logit, kind, strange, reading, evened = self._read(query.text)
         if query.needs.tools:
             kind = "tools"
-        factors: list[float] | None = None
+        factors = None if evened is None else [1.0, logit, *evened]
         chances: dict[str, float | None] = {}
         for model, probe in probes.items():
             if probe is None:
@@ -93,13 +107,31 @@ class Classifier:
 
     def rate_logit(self, text: str) -> tuple[float, Kind]:
         """(log-odds of complexity, kind by the text alone)."""
-        logit, kind, _ = self._judge(*self.tables.read(text))
-        return logit, kind
+        return self._read(text)[:2]
 
     def features(self, text: str) -> list[float]:
         """What a head is linear in: 1, the log-odds of complexity, then each factor in steps."""
+        logit, _, _, reading, evened = self._read(text)
+        return [1.0, logit, *(evened or bounded(reading[0], reading[1], FIRST_FACTOR, self._ball))]
+
+    def _read(self, text: str) -> tuple[float, Kind, float, Reading, list[float] | None]:
+        """(log-odds of complexity, kind, how strange, the reading, its factors where parts had to be evened out)."""
         reading = self.tables.read(text)
-        return [1.0, self._judge(*reading)[0], *bounded(reading[0], reading[1], FIRST_FACTOR, self._ball)]
+        logit, kind, strange = self._judge(*reading)
+        if logit <= CALM or not self.evens or (apart := self.tables.read_parts(text, reading)) is None:
+            return logit, kind, strange, reading, None
+        fields, sizes, length = apart
+        clip, ball = self._clip, self._ball
+        parts = []
+        for one, words in zip(fields, sizes, strict=True):
+            most = clip * sqrt(words / WORDS) if words > LEAST_ROOM else clip * sqrt(LEAST_ROOM / WORDS)
+            points = min(most, max(-most, one[COMPLEXITY]))
+            parts.append(Part(points, bounded([one], [1], FIRST_FACTOR, ball), one[KNOWN], words))
+        strange = min(strange, beyond(most_familiar(parts), self._familiar))
+        points = length[COMPLEXITY] + levelled_points(parts, self._leeway)
+        even = self._base + self._slope * points + self._caution * strange
+        factors = list(map(add, levelled_factors(parts, self._usual), length[FIRST_FACTOR:]))
+        return min(logit, even), kind, strange, reading, factors
 
     def _judge(self, parts: list[tuple[int, ...]], room: list[int], bare: int, words: int) -> tuple[float, Kind, float]:
         """(log-odds of complexity, kind, how strange: 0..1). A segment's words add at most `clip` times its room."""
@@ -136,8 +168,8 @@ class Classifier:
         return _strongest(moved, most, ("better", "worse"))
 
     def _caution_line(self, text: str) -> tuple[str, ...]:
-        parts, room, bare, words = self.tables.read(text)
-        strange = self._judge(parts, room, bare, words)[2]
+        strange, reading = self._read(text)[2:4]
+        parts, _, _, words = reading
         if strange <= 0.0:
             return ()
         share = 1.0 - sum(part[KNOWN] for part in parts) / words if words else 1.0

@@ -120,7 +120,11 @@ def bounded(parts: Sequence[tuple[int, ...]], room: Sequence[int], first: int, c
 
 def unfamiliar(known: int, words: int, familiar: float) -> float:
     """0 up to the share `familiar` of unknown words, then rising to 1 where every word is unknown or there is none."""
-    strange = 1.0 - known / words if words else 1.0
+    return beyond(1.0 - known / words if words else 1.0, familiar)
+
+
+def beyond(strange: float, familiar: float) -> float:
+    """A share of unknown words as how strange the text is."""
     return (strange - familiar) / (1.0 - familiar) if strange > familiar else 0.0
 
 

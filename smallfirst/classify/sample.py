@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Sequence
+from itertools import pairwise
 
 SEGMENTS = 4
 WIDTH = 128  # characters in a segment
@@ -32,7 +33,9 @@ _FOLD = bytes.maketrans(
 """Lower case, every digit a 0, everything else that is ASCII a space. Non-ASCII bytes (UTF-8) stay as they are."""
 _NOT_SYMBOLS = bytes(byte for byte in range(256) if byte not in SYMBOLS)
 
-Segments = list[list[bytes]]
+THIRDS = 3
+Words = list[bytes]
+Segments = list[Words]
 
 
 def sample(text: str) -> tuple[Segments, set[int]]:
@@ -48,15 +51,45 @@ def sample(text: str) -> tuple[Segments, set[int]]:
     return _spread(text)
 
 
+Piece = tuple[Words, Words, set[int]]
+"""A part's words, the word that follows them if there is one, the part's symbols."""
+
+
+def thirds(text: str) -> list[Piece] | None:
+    """A text that fits, in three parts of as many words; None for one of under six words."""
+    raw = text.encode("utf-8", "replace")
+    words = raw.translate(_FOLD).split()
+    size, length = len(words), len(raw)
+    if size < 2 * THIRDS:
+        return None
+    cuts = [(size * part // THIRDS, length * part // THIRDS) for part in range(THIRDS + 1)]
+    return [
+        (words[at:end], words[end : end + 1], set(raw[start:stop].translate(None, _NOT_SYMBOLS)))
+        for (at, start), (end, stop) in pairwise(cuts)
+    ]
+
+
+def spread_parts(text: str) -> list[Piece]:
+    """A text that does not fit, in its segments."""
+    return [
+        (piece.translate(_FOLD).split(None, WORDS)[:WORDS], [], set(piece.translate(None, _NOT_SYMBOLS)))
+        for piece in _slices(text)
+    ]
+
+
 def units(segment: Sequence[bytes]) -> int:
     """How many segments' worth of words these are: 1..SEGMENTS; what they may add is bounded in proportion."""
     return max(1, -(-len(segment) // WORDS))
 
 
-def _spread(text: str) -> tuple[Segments, set[int]]:
+def _slices(text: str) -> list[bytes]:
     width = min(WIDTH, -(-len(text) // SEGMENTS))
     last = len(text) - width
-    slices = [text[at : at + width].encode("utf-8", "replace") for at in (0, last // 3, 2 * last // 3, last)]
+    return [text[at : at + width].encode("utf-8", "replace") for at in (0, last // 3, 2 * last // 3, last)]
+
+
+def _spread(text: str) -> tuple[Segments, set[int]]:
+    slices = _slices(text)
     segments = [piece.translate(_FOLD).split(None, WORDS)[:WORDS] for piece in slices]
     return segments, set(b"".join(slices).translate(None, _NOT_SYMBOLS))
 

@@ -11,7 +11,17 @@ import struct
 from collections.abc import Sequence
 from itertools import pairwise, repeat
 
-from smallfirst.classify.sample import LENGTHS, SEGMENTS, SYMBOLS, WORDS, length_class, sample, units
+from smallfirst.classify.sample import (
+    LENGTHS,
+    SEGMENTS,
+    SYMBOLS,
+    WORDS,
+    length_class,
+    sample,
+    spread_parts,
+    thirds,
+    units,
+)
 
 ZERO = 128
 FIELD_BITS = 16
@@ -53,7 +63,8 @@ class Packing:
         return self._fields.unpack_from(lifted.to_bytes(self._room, "little"))
 
 
-Reading = tuple[list[tuple[int, ...]], list[int], int, int]
+Fields = tuple[int, ...]
+Reading = tuple[list[Fields], list[int], int, int]
 """What a text adds up to: each segment's sums by field (words and pairs, and in the first also symbols and length); the
 room of each, in segments; field 0 of the symbols and the length alone; how many distinct words there are."""
 
@@ -111,6 +122,29 @@ class Tables:
             room.append(1 if len(segment) <= WORDS else units(segment))
             total = rows = 0
         return parts, room, bare, len(seen)
+
+    def read_parts(self, text: str, reading: Reading) -> tuple[list[Fields], list[int], Fields] | None:
+        """Each part's sums with its own symbols, the words that are new in it, and the sums of the length alone.
+
+        Parts are the segments of a text that was spread, and thirds of a shorter one; None where it is too short.
+        """
+        pieces = thirds(text) if len(reading[0]) == 1 else spread_parts(text)
+        if pieces is None:
+            return None
+        word, pair, sums, neutral = self.words.get, self.pairs.get, self.packing.sums, self._neutral
+        parts, sizes = [], []
+        seen: set[bytes] = set()
+        noticed: set[int] = set()
+        for words, last, symbols in pieces:
+            new, marks = set(words) - seen, symbols - noticed
+            seen |= new
+            noticed |= marks
+            pairs = set(map(pair, zip(words, [*words[1:], *last])))  # noqa: B905 - the last word has no next one
+            pairs.discard(None)
+            total = sum(pairs, sum(map(word, new, neutral), sum(map(self.symbols.__getitem__, marks))))  # type: ignore[arg-type]
+            parts.append(sums(total, len(new) + len(pairs) + len(marks)))
+            sizes.append(len(new))
+        return parts, sizes, sums(self.lengths[length_class(text)], 1)
 
     def row(self, packed: int) -> tuple[int, ...]:
         """The fields of one row."""

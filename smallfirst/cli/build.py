@@ -34,6 +34,7 @@ from smallfirst.evals.probe import load_probes
 from smallfirst.gateway.admin import AdminHandler
 from smallfirst.gateway.app import Gateway
 from smallfirst.gateway.chat import ChatHandler
+from smallfirst.gateway.count_tokens import CountTokensHandler
 from smallfirst.gateway.embeddings import EmbeddingsHandler
 from smallfirst.gateway.feedback import FeedbackHandler
 from smallfirst.gateway.messages import MessagesHandler
@@ -223,6 +224,9 @@ class App:
             {
                 ("POST", "/v1/chat/completions"): chat,
                 ("POST", "/v1/messages"): MessagesHandler(self.engine, keys, self.settings.server),
+                ("POST", "/v1/messages/count_tokens"): CountTokensHandler(
+                    keys, self.settings.server, frozenset(self.engine.policies)
+                ),
                 ("POST", "/v1/responses"): ResponsesHandler(self.engine, keys, self.settings.server),
                 ("POST", "/v1/embeddings"): EmbeddingsHandler(self.engine, keys, self.settings.server),
                 ("GET", "/v1/models"): models_page(self.catalogue, policies, keys),

@@ -18,6 +18,7 @@ from smallfirst.cli.check_privacy import privacy_findings
 from smallfirst.cli.explain import tiers_of
 from smallfirst.cli.finding import Finding, Path, fault
 from smallfirst.cli.settings import Settings
+from smallfirst.config.loader import Unreadable
 from smallfirst.config.nearest import hint
 from smallfirst.errors import ConfigError
 from smallfirst.ledger.anchors import anchor_problem
@@ -56,6 +57,27 @@ def require(settings: Settings, lines: Lines) -> list[Finding]:
     if errors:
         raise ConfigError(errors)
     return found
+
+
+def every_problem(fault: ConfigError) -> ConfigError:
+    """The mistakes of a file that could not be read whole, with those of the values that could: one round, not two.
+
+    What is found about a value that was lost, or about what does not stand in the file, is left out: it may be mended
+    with the rest.
+    """
+    if not isinstance(fault, Unreadable) or not isinstance(fault.value, Settings):
+        return fault
+    lost = [f"`{path[-1]}`" for path in fault.bad if path]
+    more = [
+        (one.line, str(one))
+        for one in check(fault.value, fault.lines)
+        if one.level == "error"
+        and one.line is not None
+        and not any(one.path[: len(bad)] == bad or bad[: len(one.path)] == one.path for bad in fault.bad)
+        and not any(name in one.words for name in lost)
+    ]
+    problems = sorted([*fault.placed, *more], key=lambda problem: problem[0])
+    return ConfigError(list(dict.fromkeys(words for _, words in problems)))
 
 
 def _line(path: Path, lines: Lines) -> int | None:

@@ -16,7 +16,7 @@ import yaml
 
 from smallfirst.cli.build import read_settings
 from smallfirst.cli.certified import describe
-from smallfirst.cli.check import check
+from smallfirst.cli.check import check, every_problem
 from smallfirst.cli.console import err, out
 from smallfirst.cli.document import document
 from smallfirst.cli.explain import explain
@@ -46,9 +46,10 @@ def check_file(file: Path) -> None:
     try:
         lines, findings = understood(file)
     except ConfigError as error:
-        for problem in error.problems:
+        problems = every_problem(error).problems
+        for problem in problems:
             err.print(problem, style="red", markup=False, soft_wrap=True)
-        count = len(error.problems)
+        count = len(problems)
         err.print(f"{file}: {count} {'mistake' if count == 1 else 'mistakes'}", markup=False, soft_wrap=True)
         sys.exit(1)
     for line in lines:

@@ -31,6 +31,15 @@ class Loaded(msgspec.Struct, Generic[T], frozen=True):
     source: Path
 
 
+class Unreadable(ConfigError):
+    """Some of it could not be read. `value` is the rest, at its defaults where `bad` says (None: there is no rest)."""
+
+    def __init__(self, problems: list[tuple[int, str]], value: object, reader: Reader) -> None:
+        words = [words for _, words in sorted(problems, key=lambda problem: problem[0])]
+        super().__init__(list(dict.fromkeys(words)))
+        self.placed, self.value, self.lines, self.bad = problems, value, reader.lines, frozenset(reader.bad)
+
+
 def load(path: Path, into: type[T], environ: Mapping[str, str]) -> Loaded[T]:
     """Read `path`. Raises ConfigError with every problem, in the order of the file's lines."""
     try:
@@ -44,7 +53,10 @@ def load(path: Path, into: type[T], environ: Mapping[str, str]) -> Loaded[T]:
 
 
 def parse(data: bytes, into: type[T], environ: Mapping[str, str]) -> tuple[T, Mapping[tuple[str, ...], int]]:
-    """The settings that `data` holds, and the line of each key path. Raises ConfigError as `load` does."""
+    """The settings that `data` holds, and the line of each key path. Raises ConfigError as `load` does.
+
+    Where some of it can still be looked at, that is an Unreadable.
+    """
     root = _compose(data)
     if root is None or is_null(root):
         raise ConfigError(["the file is empty; `smallfirst config init` prints one to start from"])
@@ -53,8 +65,7 @@ def parse(data: bytes, into: type[T], environ: Mapping[str, str]) -> tuple[T, Ma
     reader = Reader(environ)
     value = reader.read(root, msgspec.inspect.type_info(into))
     if reader.problems or value is BAD:
-        problems = [words for _, words in sorted(reader.problems, key=lambda problem: problem[0])]
-        raise ConfigError(list(dict.fromkeys(problems)))
+        raise Unreadable(reader.problems, None if value is BAD else value, reader)
     return value, reader.lines
 
 

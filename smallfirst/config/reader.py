@@ -44,11 +44,15 @@ BAD = Bad()
 
 
 class Reader:
-    """Reads one tree. `problems` are (line, words); `lines` says where each key path stands."""
+    """Reads one tree. `problems` are (line, words); `lines` says where each key path stands.
+
+    What can't be read is left at its default, so that the rest can be looked at too; `bad` holds the paths of it.
+    """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self.problems: list[tuple[int, str]] = []
+        self.bad: set[Path] = set()
         self.lines: dict[Path, int] = {}
         self._left = MAX_VALUES
 
@@ -95,19 +99,21 @@ class Reader:
             else:
                 free = [one for one in fields if fields[one].name not in given]
                 words = f"unknown key `{name[:60]}`{hint(name, free)}"
-                self._at(self.lines[(*path, name)], path, words)
+                line = self.lines[(*path, name)]
+                self.problems.append((line, located(line, path, words)))  # nothing that is known was lost
         missing = [field for field in wanted.fields if field.required and field.name not in given]
         for field in missing:
             self._problem(node, path, f"`{field.encode_name}` is missing")
-        if missing or any(value is BAD for value in given.values()):
-            return BAD
-        return wanted.cls(**given)
+        needed = {field.name for field in wanted.fields if field.required}
+        if missing or any(given[name] is BAD for name in needed):
+            return self._lost(path)
+        return wanted.cls(**{name: value for name, value in given.items() if value is not BAD})
 
     def _dict(self, node: yaml.Node, wanted: kinds.DictType, path: Path) -> Any:
         if not isinstance(node, yaml.MappingNode):
             return self._wrong(node, wanted, path)
         read = {name: self.read(value, wanted.value_type, (*path, name)) for name, value in self._pairs(node, path)}
-        return BAD if any(value is BAD for value in read.values()) else read
+        return {name: value for name, value in read.items() if value is not BAD}
 
     def _tuple(self, node: yaml.Node, wanted: kinds.VarTupleType, path: Path) -> Any:
         if not isinstance(node, yaml.SequenceNode):
@@ -183,6 +189,10 @@ class Reader:
 
     def _at(self, line: int, path: Path, words: str) -> Bad:
         self.problems.append((line, located(line, path, words)))
+        return self._lost(path)
+
+    def _lost(self, path: Path) -> Bad:
+        self.bad.add(path)
         return BAD
 
 

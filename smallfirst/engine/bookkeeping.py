@@ -104,6 +104,7 @@ class Books:
             out_reason=out_reason,
             subject=query.dials.subject,
             salt=salt,
+            trace=query.trace,
         )
 
     def content(self, query: Query, key: Key | None, entry: Entry, outcome: Outcome | None) -> Content:

@@ -22,6 +22,7 @@ from smallfirst.gateway import respond, streaming
 from smallfirst.gateway.attendant import Attendant, Guest, Receive
 from smallfirst.gateway.parse import parse_chat
 from smallfirst.gateway.settings import ServerSettings
+from smallfirst.gateway.traces import read_trace
 from smallfirst.policy.protocol import Start
 
 Scope = MutableMapping[str, Any]
@@ -105,6 +106,8 @@ class ChatHandler:
             return
         if key is not None:
             query = msgspec.structs.replace(query, key_id=key.name)
+        if self._settings.otlp is not None and (parent := headers.get(b"traceparent")) is not None:
+            query = msgspec.structs.replace(query, trace=read_trace(parent, request_id))
         exchange = self._engine.exchange(query, key)
         guest.ask(exchange)
         debug = headers.get(b"x-smallfirst-debug") == b"true"
@@ -124,7 +127,7 @@ class ChatHandler:
 
     async def _reply(self, exchange: Exchange, send: Send, *, debug: bool) -> None:
         answer = await exchange.run()
-        headers = respond.decided(answer)
+        headers = self.named(respond.decided(answer))
         if debug:
             headers += respond.debug(answer)
         if answer.error is not None or answer.outcome is None:
@@ -145,6 +148,10 @@ class ChatHandler:
 
     async def refuse(self, send: Send, error: RequestError, headers: respond.Headers) -> None:
         await send_error(send, error, headers)
+
+    def named(self, headers: respond.Headers) -> respond.Headers:
+        """The headers, with those that clients of this API know by other names."""
+        return headers
 
     def stream_reply(self, exchange: Exchange, query: Query, send: Send, *, debug: bool) -> StreamReply:
         return StreamReply(exchange, query, send, self._settings.keep_alive_s, debug=debug)
@@ -229,9 +236,13 @@ class StreamReply:
             await self._begin([(b"x-smallfirst-request-id", self._query.id.encode())])
         await self._write(self.keep_alive)
 
+    def named(self, headers: respond.Headers) -> respond.Headers:
+        """As the handler's."""
+        return headers
+
     async def _begin(self, headers: respond.Headers) -> None:
         self._begun = True
-        headers = [respond.EVENTS, respond.NO_CACHE, *headers]
+        headers = [respond.EVENTS, respond.NO_CACHE, *self.named(headers)]
         if self._debug:
             headers += respond.class_headers(self._exchange.assessed)
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})

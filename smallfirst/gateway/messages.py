@@ -5,6 +5,7 @@ Knows which translation goes where (messages_in.py, messages_out.py). Does not k
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Mapping
 
@@ -36,7 +37,10 @@ class MessagesHandler(ChatHandler):
         return msgspec.json.encode(messages_out.message(msgspec.json.decode(answer.outcome.body), query.id))
 
     async def refuse(self, send: Send, error: RequestError, headers: respond.Headers) -> None:
-        await _refuse(send, error, headers)
+        await refuse_message(send, error, headers)
+
+    def named(self, headers: respond.Headers) -> respond.Headers:
+        return headers + anthropic_limits(headers)
 
     def stream_reply(self, exchange: Exchange, query: Query, send: Send, *, debug: bool) -> StreamReply:
         return MessagesReply(exchange, query, send, self._settings.keep_alive_s, debug=debug)
@@ -57,13 +61,16 @@ class MessagesReply(StreamReply):
         self._writer = messages_out.Writer(self._query.id, start.model, self._query.needs.input_tokens)
         await super().opened(start)
 
+    def named(self, headers: respond.Headers) -> respond.Headers:
+        return headers + anthropic_limits(headers)
+
     async def relay(self, block: bytes) -> None:
         assert self._writer is not None  # noqa: S101 - it is opened first
         if made := self._writer.feed(block):
             await super().relay(made)
 
     async def refuse(self, error: RequestError, headers: respond.Headers) -> None:
-        await _refuse(self._send, error, headers)
+        await refuse_message(self._send, error, headers)
 
     def rest(self, answer: Answer) -> bytes:
         fault, outcome = answer.error, answer.outcome
@@ -80,9 +87,16 @@ class MessagesReply(StreamReply):
         return writer.feed(answer.blocks) + writer.end(answer.tail, used, decision)
 
 
-def parse_messages(body: bytes, headers: Mapping[bytes, bytes], request_id: str, *, max_messages: int) -> Query:
-    """Check an Anthropic Messages request and make a Query of it. Raises BadRequest naming the field."""
+def parse_messages(
+    body: bytes, headers: Mapping[bytes, bytes], request_id: str, *, max_messages: int, counting: bool = False
+) -> Query:
+    """Check an Anthropic Messages request and make a Query of it. Raises BadRequest naming the field.
+
+    `counting`: its tokens are only to be counted, and it need not say how many the answer may have.
+    """
     fields = decode(body)
+    if counting:
+        fields.setdefault("max_tokens", 1)
     chat = to_chat(fields)
     try:
         query = parse_chat(msgspec.json.encode(chat.body), headers, request_id, max_messages=max_messages)
@@ -109,7 +123,27 @@ def _beta(headers: Mapping[bytes, bytes]) -> str:
     return value
 
 
-async def _refuse(send: Send, error: RequestError, headers: respond.Headers) -> None:
+_LIMIT = re.compile(rb"x-ratelimit-(limit|remaining|reset)-(requests|tokens)")
+
+
+def anthropic_limits(headers: respond.Headers) -> respond.Headers:
+    """The key's limits as Anthropic's clients read them, made of the `x-ratelimit-*` among `headers`.
+
+    Source: https://platform.claude.com/docs/en/api/rate-limits, "Response headers". A reset is a moment, not a wait.
+    """
+    found: respond.Headers = []
+    for name, value in headers:
+        if (limit := _LIMIT.fullmatch(name)) is not None:
+            what, of = limit.groups()
+            if what == b"reset":
+                at = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=float(value.removesuffix(b"s")))
+                value = at.strftime("%Y-%m-%dT%H:%M:%SZ").encode()  # noqa: PLW2901
+            found.append((b"anthropic-ratelimit-%b-%b" % (of, what), value))
+    return found
+
+
+async def refuse_message(send: Send, error: RequestError, headers: respond.Headers) -> None:
+    """An error in the shape that Anthropic's clients read."""
     request_id = next((value.decode() for name, value in headers if name == b"x-smallfirst-request-id"), None)
     body = msgspec.json.encode(messages_out.error(error, request_id))
     await send_whole(send, error.status, [*respond.error_headers(error), *headers], body)

@@ -113,6 +113,8 @@ def document() -> dict[str, Any]:
     components["Error"] = ERROR_SCHEMA
     components["MessagesError"] = MESSAGES_ERROR_SCHEMA
     components["ResponsesRequest"], components["MessagesRequest"] = RESPONSES_SCHEMA, MESSAGES_SCHEMA
+    counted = {name: schema for name, schema in MESSAGES_SCHEMA["properties"].items() if name != "stream"}
+    components["CountTokensRequest"] = {"type": "object", "required": ["model", "messages"], "properties": counted}
     failures = {code: _response(words, {"$ref": "#/components/schemas/Error"}) for code, words in ERRORS.items()}
     anything = {"type": "object"}
     chat = {
@@ -136,6 +138,12 @@ def document() -> dict[str, Any]:
             "createResponse", "OpenAI's Responses API", {"$ref": _REF + "ResponsesRequest"}, "Error"
         ),
         "/v1/messages": _post("createMessage", "Anthropic's API", {"$ref": _REF + "MessagesRequest"}, "MessagesError"),
+        "/v1/messages/count_tokens": _post(
+            "countMessageTokens",
+            "How many tokens a message would take, estimated",
+            {"$ref": _REF + "CountTokensRequest"},
+            "MessagesError",
+        ),
         "/v1/embeddings": _post("createEmbedding", "Vectors of a named model", vectors, "Error"),
     }
     return {

@@ -24,7 +24,16 @@ try:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
+    from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+    from opentelemetry.trace import (
+        NonRecordingSpan,
+        SpanContext,
+        SpanKind,
+        Status,
+        StatusCode,
+        TraceFlags,
+        set_span_in_context,
+    )
 except ImportError as missing:  # pragma: no cover - the extra is installed wherever this is tested
     raise SetupError("server.otlp needs the extra: pip install 'smallfirst[otel]'") from missing
 
@@ -44,6 +53,17 @@ WAITING = 10_000
 Attributes = dict[str, str | int | float | bool]
 
 
+class _Ids(RandomIdGenerator):
+    """Random, but for a span whose name was given away beforehand."""
+
+    def __init__(self) -> None:
+        self.next = 0
+
+    def generate_span_id(self) -> int:
+        given, self.next = self.next, 0
+        return given or super().generate_span_id()
+
+
 class Telemetry:
     """An observer of entries (engine/request.py). `close` sends what is left."""
 
@@ -51,7 +71,8 @@ class Telemetry:
         """`endpoint`: the base of an OTLP/HTTP collector, such as http://127.0.0.1:4318."""
         base = endpoint.rstrip("/")
         resource = Resource.create({"service.name": environ.get("OTEL_SERVICE_NAME", "smallfirst")})
-        self._spans = TracerProvider(resource=resource)
+        self._ids = _Ids()
+        self._spans = TracerProvider(resource=resource, id_generator=self._ids)
         self._spans.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{base}/v1/traces")))
         reader = PeriodicExportingMetricReader(
             OTLPMetricExporter(f"{base}/v1/metrics"), export_interval_millis=every_s * 1000
@@ -88,7 +109,11 @@ class Telemetry:
     def _record(self, entry: Entry) -> None:
         began, ended = entry.at_us * 1000, (entry.at_us + entry.latency_us) * 1000
         span = self._tracer.start_span(
-            f"chat {entry.asked[:100]}", kind=SpanKind.SERVER, start_time=began, attributes=request_attributes(entry)
+            f"chat {entry.asked[:100]}",
+            context=self._joined(entry),
+            kind=SpanKind.SERVER,
+            start_time=began,
+            attributes=request_attributes(entry),
         )
         if entry.status >= 500:
             span.set_status(Status(StatusCode.ERROR, entry.error_code))
@@ -101,6 +126,17 @@ class Telemetry:
         labels = {OPERATION: "chat", ANSWERED_MODEL: entry.served_model or "none"}
         self._whole.record(entry.latency_us / 1e6, labels)
         self._cost.add(entry.cost / NANO, {"smallfirst.policy": entry.policy or "none"})
+
+    def _joined(self, entry: Entry) -> Context | None:
+        """The caller's trace, where it sent one; the next span is then the one that models were told of."""
+        trace = entry.trace
+        if trace is None:
+            return None
+        self._ids.next = int(trace.span, 16)
+        flags = TraceFlags(TraceFlags.SAMPLED if trace.sampled else TraceFlags.DEFAULT)
+        return set_span_in_context(
+            NonRecordingSpan(SpanContext(int(trace.id, 16), int(trace.parent, 16), is_remote=True, trace_flags=flags))
+        )
 
     def _call(self, attempt: Attempt, began: int, context: Context) -> None:
         outcome = attempt.outcome

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from smallfirst.errors import LedgerError
+from smallfirst.ledger.rollups import add
 from smallfirst.ledger.rows import COLUMNS, Row, Rows, flat, insert
 from smallfirst.store.connection import Connection, Server
 
@@ -101,6 +102,7 @@ def _commit(
         conn.execute("BEGIN IMMEDIATE")
         for table, rows in tables.items():
             insert_rows(conn, table, rows)
+        add(conn, tables.get("request", ()))
         if beside is not None:
             for table, rows in beside.rows(conn, [str(row[0]) for row in tables["request"]]).items():
                 insert_rows(conn, table, rows)
@@ -109,7 +111,11 @@ def _commit(
         raise NotARow(str(fault)) from fault
     except sqlite3.Error as fault:
         raise Unwritten(str(fault)) from fault
-    except (OverflowError, ValueError) as fault:  # an integer beyond 64 bits; a lone surrogate; its text is not shown
+    except (
+        OverflowError,
+        TypeError,
+        ValueError,
+    ) as fault:  # an integer beyond 64 bits; a lone surrogate; its text is not shown
         raise NotARow(type(fault).__name__) from fault
     finally:
         _roll_back(conn)

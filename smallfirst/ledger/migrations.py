@@ -184,6 +184,92 @@ _AUDIT: Step = (
     "CREATE TABLE salt (request_id TEXT PRIMARY KEY, salt TEXT NOT NULL)",
 )
 
+HOUR_US = 3_600_000_000
+GRAINS = {"hour": HOUR_US, "day": 24 * HOUR_US}
+"""The spans over which requests are summed, in microseconds."""
+FINE = 32
+"""Buckets for each doubling of a latency; ledger/rollups.py says how they are counted."""
+
+_BUCKET = (
+    f"CASE WHEN latency_us < {2 * FINE} THEN latency_us "
+    + " ".join(
+        f"WHEN latency_us < {4 * FINE << shift} THEN latency_us / {2 << shift} + {FINE * (shift + 1)}"
+        for shift in range(56)
+    )
+    + f" ELSE latency_us / {2 << 56} + {FINE * 57} END"
+)
+
+
+def group_rows(grain: str, where: str = "") -> str:
+    """The statement that sums rows of requests into the spans of a grain."""
+    return f"""
+        INSERT INTO rollup_{grain}
+        SELECT at / {GRAINS[grain]}, coalesce(served_tier, ''), kind, reason, deferrals, baseline_method, policy,
+            data_class, coalesce(certificate_id, ''), in_certificate, coalesce(out_reason, ''),
+            count(*), sum(attempts), sum(unpriced), sum(would_escalate), sum(cost),
+            count(baseline_cost), coalesce(sum(baseline_cost), 0),
+            coalesce(sum(CASE WHEN baseline_cost IS NOT NULL OR served_tier IS NULL THEN cost END), 0),
+            sum(CASE WHEN status >= 400 THEN 1 ELSE 0 END), min(at), max(at)
+        FROM request {where} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
+    """  # noqa: S608 - constants of this file
+
+
+def latency_rows(grain: str, where: str = "") -> str:
+    """The statement that counts the latencies of rows in the spans of a grain."""
+    return f"""
+        INSERT INTO latency_{grain}
+        SELECT span, tier, json_group_object(bucket, n) FROM (
+            SELECT at / {GRAINS[grain]} AS span, coalesce(served_tier, '') AS tier, {_BUCKET} AS bucket, count(*) AS n
+            FROM request {where} GROUP BY 1, 2, 3
+        ) AS counted GROUP BY 1, 2
+    """  # noqa: S608 - constants of this file
+
+
+def _tables(grain: str) -> Step:
+    return (
+        f"""
+        CREATE TABLE rollup_{grain} (
+            span BIGINT NOT NULL,
+            served_tier TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            deferrals TEXT NOT NULL,
+            baseline_method TEXT NOT NULL,
+            policy TEXT NOT NULL,
+            data_class INTEGER NOT NULL,
+            certificate_id TEXT NOT NULL,
+            in_certificate INTEGER NOT NULL,
+            out_reason TEXT NOT NULL,
+            n BIGINT NOT NULL,
+            attempts BIGINT NOT NULL,
+            unpriced BIGINT NOT NULL,
+            would_escalate BIGINT NOT NULL,
+            cost BIGINT NOT NULL,
+            with_baseline BIGINT NOT NULL,
+            baseline_cost BIGINT NOT NULL,
+            compared_cost BIGINT NOT NULL,
+            errors BIGINT NOT NULL,
+            first_us BIGINT NOT NULL,
+            last_us BIGINT NOT NULL,
+            PRIMARY KEY (span, served_tier, kind, reason, deferrals, baseline_method, policy, data_class,
+                certificate_id, in_certificate, out_reason)
+        )
+        """,
+        f"""
+        CREATE TABLE latency_{grain} (
+            span BIGINT NOT NULL,
+            served_tier TEXT NOT NULL,
+            sketch TEXT NOT NULL,
+            PRIMARY KEY (span, served_tier)
+        )
+        """,
+        group_rows(grain),
+        latency_rows(grain),
+    )
+
+
+_ROLLUPS: Step = (*_tables("hour"), *_tables("day"))
+
 _CONTENT: Step = (
     "CREATE TABLE ledger_secret (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "CREATE TABLE subject (request_id TEXT PRIMARY KEY, subject TEXT NOT NULL)",
@@ -229,4 +315,4 @@ _CONTENT: Step = (
     OnServer("ALTER TABLE audit ADD COLUMN rowid BIGSERIAL"),
 )
 
-STEPS: tuple[Step, ...] = (_FIRST, _CERTIFICATES, _AUDIT, _CONTENT)
+STEPS: tuple[Step, ...] = (_FIRST, _CERTIFICATES, _AUDIT, _ROLLUPS, _CONTENT)

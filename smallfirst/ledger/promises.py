@@ -1,29 +1,34 @@
 """What the ledger says about promises: requests inside a certificate and outside, audits, alarms, feedback.
 
-Knows the tables request, audit, monitor, certificate and feedback. Does not know how a certificate is made or judged:
-it counts what was written down. Feedback is counted beside and enters no test, because who gives it chose to.
+Knows the tables request, rollup_hour, rollup_day, audit, monitor, certificate and feedback. Does not know how a
+certificate is made or judged: it counts what was written down. Feedback is counted beside and enters no test, because
+who gives it chose to.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 import msgspec
 
+from smallfirst.ledger.migrations import GRAINS
+from smallfirst.ledger.rollups import Stretch
 from smallfirst.store.connection import Connection
 
-_STANDING = """
-    SELECT in_certificate, out_reason, count(*) FROM request
-    WHERE at >= :since AND at < :until AND (certificate_id IS NOT NULL OR out_reason IS NOT NULL)
-    GROUP BY in_certificate, out_reason
-"""
-_CERTIFICATES = """
-    SELECT certificate.policy, certificate.id, certificate.max_quality_loss, certificate.confidence,
-        sum(request.in_certificate), count(*)
-    FROM request JOIN certificate ON certificate.id = request.certificate_id
-    WHERE request.at >= :since AND request.at < :until
-    GROUP BY certificate.id ORDER BY count(*) DESC, certificate.id
-"""
+_ASKED = "certificate_id, in_certificate, out_reason"
+_STANDING_OF_SPANS = {
+    grain: f"""
+        SELECT {_ASKED}, sum(n) FROM rollup_{grain}
+        WHERE span >= ? AND span < ? AND (certificate_id != '' OR out_reason != '') GROUP BY {_ASKED}
+    """  # noqa: S608 - constants
+    for grain in GRAINS
+}
+_STANDING_OF_ROWS = f"""
+    SELECT {_ASKED}, count(*) FROM request
+    WHERE at >= ? AND at < ? AND (certificate_id IS NOT NULL OR out_reason IS NOT NULL) GROUP BY {_ASKED}
+"""  # noqa: S608 - a constant of this file
+_CERTIFICATES = "SELECT policy, id, max_quality_loss, confidence FROM certificate"
 _AUDITS = """
     SELECT count(*), coalesce(sum(calls), 0), coalesce(sum(cost + judge_cost), 0),
         coalesce(sum(CASE WHEN agreement IN ('same', 'alike') THEN 1 ELSE 0 END), 0),
@@ -94,19 +99,38 @@ class Promises(msgspec.Struct, frozen=True):
     feedback: Mapping[str, Opinion] = msgspec.field(default_factory=dict)
 
 
-def read_promises(conn: Connection, window: Mapping[str, int]) -> Promises:
-    """Of the requests from `window["since"]` to before `window["until"]`. Raises sqlite3.Error."""
-    inside, outside = 0, dict[str, int]()
-    for within, reason, count in conn.execute(_STANDING, window):
+def read_promises(conn: Connection, part: Stretch, since_us: int, until_us: int) -> Promises:
+    """Of the requests from `since_us` to before `until_us`, which `part` divides. Raises sqlite3.Error."""
+    inside, outside = 0, Counter[str]()
+    asked: Counter[str] = Counter()  # by certificate
+    kept: Counter[str] = Counter()
+    for certificate, within, reason, count in _standing(conn, part):
+        asked[certificate or ""] += count
         if within:
             inside += count
+            kept[certificate or ""] += count
         else:
-            outside[reason or "?"] = count
+            outside[reason or "?"] += count
+    window = {"since": since_us, "until": until_us}
+    found = [
+        Kept(policy, name, loss, confidence, kept[name], asked[name])
+        for policy, name, loss, confidence in conn.execute(_CERTIFICATES)
+        if asked[name]
+    ]
     return Promises(
         inside=inside,
         outside=dict(sorted(outside.items(), key=lambda pair: (-pair[1], pair[0]))),
-        certificates=tuple(Kept(*row) for row in conn.execute(_CERTIFICATES, window)),
+        certificates=tuple(sorted(found, key=lambda one: (-one.requests, one.certificate_id))),
         audits=Audits(*conn.execute(_AUDITS, window).fetchone()),
-        alarms=tuple(Alarm(*row) for row in conn.execute(_ALARMS, {"until": window["until"]})),
+        alarms=tuple(Alarm(*row) for row in conn.execute(_ALARMS, {"until": until_us})),
         feedback={tier: Opinion(count, mean) for tier, count, mean in conn.execute(_FEEDBACK, window)},
     )
+
+
+def _standing(conn: Connection, part: Stretch) -> list[tuple[str | None, int, str | None, int]]:
+    rows: list[tuple[str | None, int, str | None, int]] = []
+    for grain, first, end in part.spans:
+        rows += conn.execute(_STANDING_OF_SPANS[grain], (first, end)).fetchall()
+    for edge in part.edges:
+        rows += conn.execute(_STANDING_OF_ROWS, edge).fetchall()
+    return rows

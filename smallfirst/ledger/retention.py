@@ -12,8 +12,11 @@ from smallfirst.core import DataClass
 from smallfirst.errors import LedgerError
 from smallfirst.ledger.content import DAY_US, expire
 from smallfirst.ledger.erasure import add_note
+from smallfirst.ledger.migrations import HOUR_US
+from smallfirst.ledger.rollups import rebuild
 from smallfirst.store.connection import Connection
 
+_HOURS = f"SELECT DISTINCT at / {HOUR_US} FROM request WHERE data_class = ? AND at < ?"  # noqa: S608 - a constant
 _TABLES = ("salt", "attempt", "intent", "subject", "item_key", "content")
 
 
@@ -23,6 +26,7 @@ def retain(conn: Connection, days: Mapping[str, int], now_us: int, writer: str) 
     Content whose own time is over goes too. Returns how many requests of each class went. Raises LedgerError.
     """
     gone: dict[str, int] = {}
+    hours: set[int] = set()
     try:
         expire(conn, now_us)
         conn.execute("DELETE FROM session WHERE expires_at <= ?", (now_us,))
@@ -30,9 +34,11 @@ def retain(conn: Connection, days: Mapping[str, int], now_us: int, writer: str) 
         for name, kept in days.items():
             old = (DataClass[name].value, now_us - kept * DAY_US)
             which = "SELECT id FROM request WHERE data_class = ? AND at < ?"
+            hours.update(row[0] for row in conn.execute(_HOURS, old).fetchall())
             for table in _TABLES:
                 conn.execute(f"DELETE FROM {table} WHERE request_id IN ({which})", old)  # noqa: S608 - our own names
             gone[name] = conn.execute("DELETE FROM request WHERE data_class = ? AND at < ?", old).rowcount
+        rebuild(conn, sorted(hours))
         if any(gone.values()):
             add_note(conn, writer, {"scope": "retention", "requests": gone})
         conn.execute("COMMIT")

@@ -20,7 +20,7 @@ USUAL_ORDER = ("slm", "mid", "frontier")
 
 
 class Percentiles(msgspec.Struct, frozen=True):
-    """Latency, microseconds; exact, by nearest rank."""
+    """Latency, microseconds, by nearest rank; within 1.6% of it, because latencies are counted in buckets."""
 
     p50_us: int
     p95_us: int

@@ -149,18 +149,23 @@ class HttpClient:
         idle = self._pools.setdefault((parts.hostname, port, tls), [])
         return Target(parts.hostname, port, tls, head, idle)
 
-    async def post(self, target: Target, body: bytes, timeout_s: float) -> Answer:
-        """Send `body`, return the whole answer. Raises HttpFault. Cancelled: the connection is closed."""
-        connection = await self._send(target, body, timeout_s, 0.0)
+    async def post(self, target: Target, body: bytes, timeout_s: float, more: bytes = b"") -> Answer:
+        """Send `body`, return the whole answer. Raises HttpFault. Cancelled: the connection is closed.
+
+        `more`: header lines of this request alone, each with its line end.
+        """
+        connection = await self._send(target, body, timeout_s, 0.0, more=more)
         status = connection.status
         answer = Answer(status, {} if status == 200 else dict(connection.headers), connection.take())
         connection.done()
         return answer
 
-    async def open(self, target: Target, body: bytes, timeout_s: float, whole_s: float = math.inf) -> Body:
+    async def open(
+        self, target: Target, body: bytes, timeout_s: float, whole_s: float = math.inf, more: bytes = b""
+    ) -> Body:
         """Send `body`, return once the answer's head is there. `timeout_s`: to the first byte, then for each gap;
-        `whole_s`: to its end."""
-        return Body(await self._send(target, body, timeout_s, timeout_s, whole_s))
+        `whole_s`: to its end; `more`: as for `post`."""
+        return Body(await self._send(target, body, timeout_s, timeout_s, whole_s, more))
 
     async def close(self) -> None:
         """Close every connection, used or not; the client takes no more requests."""
@@ -169,14 +174,20 @@ class HttpClient:
             connection.close()
 
     async def _send(
-        self, target: Target, body: bytes, timeout_s: float, gap_s: float, whole_s: float = math.inf
+        self,
+        target: Target,
+        body: bytes,
+        timeout_s: float,
+        gap_s: float,
+        whole_s: float = math.inf,
+        more: bytes = b"",
     ) -> Connection:
         loop = self._loop
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
         now = loop.time()
         deadline, end = now + timeout_s, now + whole_s
-        data = b"%b%d\r\n\r\n%b" % (target.head, len(body), body)
+        data = b"%b%d\r\n%b\r\n%b" % (target.head, len(body), more, body)
         reused = bool(target.idle)
         connection = target.idle.pop() if reused else await self._connect(target, timeout_s)
         while True:

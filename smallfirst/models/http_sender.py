@@ -99,9 +99,11 @@ class HttpSender:
         else:
             endpoint = self._endpoint(call.replica)
             body = embeddings.encode(call)
+        trace = call.query.trace
+        more = b"" if trace is None else b"traceparent: %b\r\n" % trace.onward.encode()
         if stream:
-            return await self._client.open(endpoint.target, body, call.timeout_s, call.model.stream_s)
-        return await self._client.post(endpoint.target, body, call.timeout_s)
+            return await self._client.open(endpoint.target, body, call.timeout_s, call.model.stream_s, more)
+        return await self._client.post(endpoint.target, body, call.timeout_s, more)
 
     def _endpoint(self, replica: Replica, beta: str = "") -> Endpoint:
         name = (replica.url, replica.upstream_model, replica.key, beta)

@@ -29,6 +29,7 @@ TAKING_TURNS = 0x5F1258
 AT_A_TIME = 2000
 """Rows that a reader holds: a chain of any length is walked in the same memory."""
 
+_TO_JSON = ("json_group_object(", "json_object_agg(")
 _NAMED = re.compile(r"(?<!:):([a-z_]+)\b")
 
 
@@ -130,14 +131,14 @@ class PostgresConnection:
 def _spoken(statement: str, values: Any) -> tuple[str, Any]:
     """In psycopg's notation. Without values nothing is put in, and a statement may be several."""
     if not values:
-        return statement, None
+        return statement.replace(*_TO_JSON), None
     return _translated(statement), values if isinstance(values, Mapping) else tuple(values)
 
 
 @lru_cache(maxsize=512)
 def _translated(statement: str) -> str:
     """`:name` for values, or else `?`: never both, so that a literal '?' may stand beside names."""
-    said = statement.replace("%", "%%")
+    said = statement.replace("%", "%%").replace(*_TO_JSON)
     named = _NAMED.sub(r"%(\1)s", said)
     return named if named != said else said.replace("?", "%s")
 

@@ -113,6 +113,36 @@ def test_what_stands_in_brackets_is_shown_as_it_is(run, tmp_path):
     assert "tiers[1]: one tier an entry: `- name: [models]`" in run("check", file, **ENVIRON).stderr
 
 
+def test_unknown_keys_and_wrong_values_are_named_in_one_round(run, tmp_path):
+    """And nothing is made up about what could not be read: `m` has no provider only because its provider is a list."""
+    file = tmp_path / "smallfirst.yaml"
+    file.write_text(
+        "server: {listen: nonsense}\n"
+        "providers: {up: {url: 'ftp://x', lokation: premises}}\n"
+        "models:\n"
+        "  m: {provider: [up], cost: {input_per_m: 1, output_per_m: 1}}\n"
+        "  n: {provider: upp, timeout_s: soon, cost: {input_per_m: 1, output_per_m: 1}}\n"
+        "tiers: [{slm: [m]}, {mid: [q]}]\n"
+        "default_policy: automatic\n"
+        "monitor: {audit_rate: 7}\n"
+    )
+    said = run("check", file).stderr
+    for line, words in (
+        (1, "server.listen: must be HOST:PORT"),
+        (2, "providers.up: unknown key `lokation`; did you mean `location`"),
+        (2, "providers.up.url: "),
+        (4, "models.m.provider: must be text, not a list"),
+        (5, "models.n.provider: unknown provider `upp`"),
+        (5, "models.n.timeout_s: must be a number, not text"),
+        (6, "tiers[1].mid[0]: unknown model `q`"),
+        (7, "default_policy: unknown policy `automatic`"),
+        (8, "monitor.audit_rate: 7"),
+    ):
+        assert f"line {line}: {words}" in said
+    assert "models.m: " not in said
+    assert "9 mistakes" in said
+
+
 def test_check_of_no_file(run, tmp_path):
     result = run("check", tmp_path / "none.yaml")
     assert result.exit_code == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import http.client
 import json
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import anthropic
 import pytest
 
+from smallfirst.accounts.keys import Terms
+from smallfirst.accounts.settings import KeysSettings
 from smallfirst.core import ToolCall, Usage
 from smallfirst.errors import BadRequest
 from smallfirst.gateway.messages import parse_messages
@@ -307,3 +310,43 @@ def test_the_key_comes_in_either_header(stage: Any) -> None:
         made = anthropic.Anthropic(base_url=up.root, max_retries=0, **given)
         made.messages.create(model="auto", max_tokens=5, messages=[{"role": "user", "content": "hi"}])
     assert up.entries[-1].key_id == "a"
+
+
+def test_counting_tokens_asks_nobody_and_says_that_it_is_an_estimate(stage: Any) -> None:
+    up = stage(small=lambda _: GOOD)
+    count = client(up).messages.with_raw_response.count_tokens
+    asked: dict[str, Any] = {"model": "auto", "messages": [{"role": "user", "content": "word " * 400}]}
+    raw = count(**asked)
+    assert (raw.parse().input_tokens, raw.headers["x-smallfirst-method"]) == (501, "estimate")
+    assert count(**asked, system="Be brief.", tools=[TOOL]).parse().input_tokens > 501
+    assert (up.seen("small"), up.entries) == (0, [])
+    with pytest.raises(anthropic.NotFoundError):
+        count(**{**asked, "model": "nobody"})
+    with pytest.raises(anthropic.BadRequestError, match="messages"):
+        count(**{**asked, "messages": []})
+
+
+def test_counting_tokens_takes_a_key_like_everything_else(stage: Any) -> None:
+    up = stage(small=lambda _: GOOD, sections={"keys": KeysSettings(required=True)})
+    with pytest.raises(anthropic.AuthenticationError):
+        client(up).messages.count_tokens(model="auto", messages=[{"role": "user", "content": "hi"}])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_limits_stand_in_headers_that_anthropics_clients_read(stage: Any, stream: bool) -> None:
+    up = stage(small=lambda _: GOOD)
+    secret, _ = up.app.accounts.register.create("a", Terms(rpm=1, tpm=1000), 1_800_000_000)
+    up.app.accounts.refresh()
+    caller = anthropic.Anthropic(base_url=up.root, api_key=secret, max_retries=0, timeout=20)
+    body: Any = {"model": "auto", "max_tokens": 50, "messages": [{"role": "user", "content": "hi"}]}
+    raw = caller.messages.with_raw_response.create(**body, stream=stream)
+    assert raw.headers["anthropic-ratelimit-requests-limit"] == "1"
+    assert raw.headers["anthropic-ratelimit-requests-remaining"] == "0"
+    assert raw.headers["anthropic-ratelimit-tokens-limit"] == "1000"
+    reset = dt.datetime.fromisoformat(raw.headers["anthropic-ratelimit-requests-reset"])
+    assert abs(reset - dt.datetime.now(dt.UTC)) < dt.timedelta(seconds=61)
+    if stream:
+        list(raw.parse())
+    with pytest.raises(anthropic.RateLimitError) as caught:
+        caller.messages.create(**body)
+    assert caught.value.response.headers["anthropic-ratelimit-requests-remaining"] == "0"

@@ -10,7 +10,9 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from smallfirst.core import Usage
+from smallfirst.gateway.settings import ServerSettings
 from smallfirst.gateway.telemetry import Telemetry
+from smallfirst.gateway.traces import read_trace
 from smallfirst.models.scripted import Reply
 
 
@@ -78,3 +80,55 @@ def test_spans_and_metrics_of_a_request_that_was_handed_up(stage, collector):
     }
     assert {"gen_ai.client.token.usage", "gen_ai.client.operation.duration", "smallfirst.cost"} <= names
     assert not any(b"secret" in body for bodies in got.values() for body in bodies)
+
+
+def test_a_callers_trace_is_joined_and_models_are_told_of_our_span(stage, collector):
+    endpoint, got = collector
+    telemetry = Telemetry(endpoint, {})
+    up = stage(small=lambda _: "Hello.", server=ServerSettings(otlp=endpoint))
+    up.app.engine.observers = (*up.app.engine.observers, telemetry)
+    trace, parent = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+    for given in (f"00-{trace}-{parent}-01", f"00-{trace}-{parent}-00", f"00-{'0' * 32}-{parent}-01", "nonsense"):
+        headers = {"traceparent": given, "tracestate": "vendor=words of the caller's own"}
+        up.ask(extra_headers=headers)
+    telemetry.close()
+    told = [request.headers.get("traceparent") for request in up.upstreams["small"].requests]
+    assert told[2:] == [None, None]
+    assert told[0][:36] == f"00-{trace}-"
+    assert (told[0][-3:], told[1][-3:]) == ("-01", "-00")
+    assert all(request.headers.get("tracestate") is None for request in up.upstreams["small"].requests)
+    spans = [
+        span
+        for body in got["/v1/traces"]
+        for resource in ExportTraceServiceRequest.FromString(body).resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    ]
+    joined = [span for span in spans if span.trace_id.hex() == trace]
+    assert {span.name for span in joined} == {"chat auto", "chat small"}
+    (request,) = (span for span in joined if span.name == "chat auto")
+    assert (request.parent_span_id.hex(), request.span_id.hex()) == (parent, told[0].split("-")[2])
+    assert len(spans) == 6  # the second caller asked not to be sampled, the last two began traces of their own
+
+
+def test_without_telemetry_no_trace_is_passed_on(stage):
+    up = stage(small=lambda _: "Hello.")
+    up.ask(extra_headers={"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"})
+    assert up.upstreams["small"].requests[0].headers.get("traceparent") is None
+
+
+@pytest.mark.parametrize(
+    ("header", "read"),
+    [
+        (b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", True),
+        (b"cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-09-what-comes-later", True),
+        (b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more", False),
+        (b"ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", False),
+        (b"00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", False),
+        (b"00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01", False),
+        (b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\nX: y", False),
+        (b"", False),
+    ],
+)
+def test_only_what_the_format_allows_is_a_traceparent(header, read):
+    assert (read_trace(header, "sf-1") is not None) == read

@@ -14,6 +14,7 @@ from smallfirst.ledger.writer import Ledger
 PAGE = (Path(__file__).parents[2] / "docs" / "ledger.md").read_text()
 TABLES = (
     "request", "attempt", "intent", "grade", "feedback", "certificate", "audit", "monitor", "chain", "salt", "subject",
+    "rollup_hour", "latency_day",
     "session", "tenant_key", "item_key", "content", "ledger_secret",
 )  # fmt: skip
 QUERIES = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
