@@ -124,7 +124,7 @@ def nginx(port: int, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @contextlib.contextmanager
-def gateway(config: str, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
+def gateway(config: str, folder: Path, port: int = PORT) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
     """`smallfirst serve` with `config`; (process, seconds until it was ready)."""
     path = folder / "bench.yaml"
     path.write_text(config)
@@ -132,11 +132,12 @@ def gateway(config: str, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes]
         "SMALLFIRST_HOME": str(folder / "home"),
         "BENCH_CLIENT_KEY": CLIENT_KEY,
         "BENCH_UPSTREAM_KEY": UPSTREAM_KEY,
+        "BENCH_MASTER_KEY": "5f" * 32,
     }
     command = [sys.executable, "-m", "smallfirst.cli.main", "serve", "--config", str(path)]
     began = time.perf_counter()
-    with process(0, [*command, "--listen", f"127.0.0.1:{PORT}"], env) as child:
-        wait_for(f"http://127.0.0.1:{PORT}/ready", child)
+    with process(0, [*command, "--listen", f"127.0.0.1:{port}"], env) as child:
+        wait_for(f"http://127.0.0.1:{port}/ready", child)
         yield child, time.perf_counter() - began
 
 

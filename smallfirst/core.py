@@ -210,6 +210,7 @@ class Dials(msgspec.Struct, frozen=True, gc=False):
     data_class: DataClass | None = None
     session: str | None = None
     tags: tuple[str, ...] = ()
+    subject: str | None = None  # whom the request is about, in the caller's own words for that person
 
 
 class Schema(msgspec.Struct, frozen=True):
@@ -411,6 +412,8 @@ class Entry(msgspec.Struct, frozen=True):
     certificate_id: str | None = None  # of the certificate that was asked for, in force or not
     in_certificate: bool = False  # the certificate's promise covers this request
     out_reason: OutReason | None = None  # why not, where a promise was asked for
+    subject: str | None = None  # whom it is about; the ledger keeps a keyed digest of it
+    salt: bytes = b""  # of the intent that went before, where there was one
     trace: Trace | None = None  # of the caller; the ledger does not keep it
 
 

@@ -51,7 +51,8 @@ from smallfirst.gateway.pages import (
 )
 from smallfirst.gateway.responses import ResponsesHandler
 from smallfirst.gateway.tasks import TaskHandler, TasksPage
-from smallfirst.ledger.writer import Ledger
+from smallfirst.ledger.floors import LedgerFloors
+from smallfirst.ledger.writer import Ledger, place_of
 from smallfirst.models.catalogue import Catalogue, build_catalogue
 from smallfirst.models.defaults import default_settings
 from smallfirst.models.embedded import CONTEXT, EmbeddedRuntime
@@ -66,8 +67,8 @@ from smallfirst.policy.settings import PolicySettings
 from smallfirst.privacy.build import build_guard
 from smallfirst.privacy.classes import parse_class
 from smallfirst.privacy.rules import Permits, Rules
+from smallfirst.store.connection import Place
 from smallfirst.store.database import open_any
-from smallfirst.store.sqlite import sqlite_path
 from smallfirst.tasks.task import Task
 
 LOADS_WITHIN_S = 20.0
@@ -92,15 +93,16 @@ class App:
         self.runtimes: list[EmbeddedRuntime] = []
         self.catalogue = self._catalogue()
         self.probes = load_probes(probes_dir(environ), self.catalogue.models.values()) if probes is None else probes
-        ledger_path = ledger_path or ledger_file(settings, environ)
-        self.ledger_path, self.guards = ledger_path, dict[str, Guarded]()
+        place: Place = ledger_path or ledger_place(settings, environ)
+        self.ledger_path, self.guards = place, dict[str, Guarded]()
         tiers = self.catalogue.tiers
         named = {"auto": default_policy(tiers), **settings.policies}
         policies = {name: build_policy(name, policy, tiers, self._certified) for name, policy in named.items()}
         self.tasks = make_tasks(settings, policies, settings.default_policy)
         self.catalogue = with_tasks(self.catalogue, self.tasks)
-        self.ledger = Ledger.open(settings.ledger, ledger_path)
-        self.accounts = Accounts(settings.keys, settings.teams, open_any(settings.keys.url, keys_file(ledger_path)))
+        self.ledger = Ledger.open(settings.ledger, place)
+        keys = open_any(settings.keys.url, keys_file(place, environ))
+        self.accounts = Accounts(settings.keys, settings.teams, keys)
         self.sender = with_locals(sender or HttpSender(), self.tasks)
         self.monitor = make_monitor(
             settings,
@@ -108,11 +110,13 @@ class App:
             catalogue=self.catalogue,
             sender=self.sender,
             note=self.ledger.note,
-            ledger=ledger_path,
+            ledger=place,
             environ=environ,
         )
         self.classifier = Classifier.from_bytes(shipped_weights())
-        self.guard = build_guard(settings.privacy)
+        usual = parse_class(settings.privacy.default_class)
+        floors = LedgerFloors(place, self.ledger.names, usual, settings.ledger.floor_days)
+        self.guard = build_guard(settings.privacy, floors)
         promises = tuple(self.guards.values())
         audits = self.monitor.audits if self.monitor else None
         self.metrics = Metrics(promises, audits)
@@ -294,15 +298,14 @@ def probes_dir(environ: Mapping[str, str]) -> Path:
     return data_dir(environ) / "probes"
 
 
-def ledger_file(settings: Settings, environ: Mapping[str, str]) -> Path:
-    """Where the SQLite ledger lies: `ledger.url`, else ledger.db in the user's data folder."""
-    url = settings.ledger.url
-    return sqlite_path(url) if url else data_dir(environ) / "ledger.db"
+def ledger_place(settings: Settings, environ: Mapping[str, str]) -> Place:
+    """Where the ledger lies: at `ledger.url`, else in ledger.db in the user's data folder. Raises LedgerError."""
+    return place_of(settings.ledger.url, data_dir(environ) / "ledger.db")
 
 
-def keys_file(ledger: Path) -> Path:
-    """keys.db in the ledger's folder."""
-    return ledger.with_name("keys.db")
+def keys_file(ledger: Place, environ: Mapping[str, str]) -> Path:
+    """keys.db in the ledger's folder; of a ledger that is no file, in the user's data folder."""
+    return ledger.with_name("keys.db") if isinstance(ledger, Path) else data_dir(environ) / "keys.db"
 
 
 def digest(settings: Settings, catalogue: Catalogue, tasks: tuple[Task, ...] = ()) -> str:

@@ -21,8 +21,12 @@ from smallfirst.cli.settings import Settings
 from smallfirst.config.loader import Unreadable
 from smallfirst.config.nearest import hint
 from smallfirst.errors import ConfigError
+from smallfirst.ledger.anchors import anchor_problem
+from smallfirst.ledger.sealing import master_problem
+from smallfirst.ledger.settings import LedgerSettings
 from smallfirst.policy.build import policy_problems
 from smallfirst.privacy.classes import parse_class
+from smallfirst.store.connection import is_postgres
 from smallfirst.tasks.registry import task_problems, wire_name
 
 Lines = Mapping[Path, int]
@@ -123,9 +127,37 @@ def _ledger(settings: Settings) -> Iterator[Finding]:
         if days < 1:
             yield fault(("ledger", "retention_days", name), f"{days} is too few; the least is a day")
     url = settings.ledger.url
-    if url is not None and not (url.startswith("sqlite:///") and len(url) > len("sqlite:///")):
-        later = "; PostgreSQL is known, but not in this version" if url.startswith("postgres") else ""
-        yield fault(("ledger", "url"), f"must be sqlite:///PATH (sqlite:////PATH from the root){later}")
+    if url is not None and not is_postgres(url) and not (url.startswith("sqlite:///") and len(url) > len("sqlite:///")):
+        words = "must be sqlite:///PATH (sqlite:////PATH from the root) or postgresql://USER:PASSWORD@HOST/DATABASE"
+        yield fault(("ledger", "url"), words)
+    if settings.ledger.anchor is not None and (problem := anchor_problem(settings.ledger.anchor)) is not None:
+        yield fault(("ledger", "anchor"), problem)
+    if settings.ledger.floor_days <= 0:
+        yield fault(("ledger", "floor_days"), "must be above 0")
+    yield from _content(settings.ledger)
+
+
+def _content(ledger: LedgerSettings) -> Iterator[Finding]:
+    """What is kept of prompts and answers, and under which key."""
+    at = ("ledger", "content_days")
+    for name, days in ledger.content_days.items():
+        yield from _class((*at, name), name)
+        if days < 1:
+            yield fault((*at, name), f"{days} is too few; the least is a day")
+        elif days > ledger.retention_days.get(name, days):
+            words = f"content of class `{name}` is kept for {days} days, and its request for fewer: both go then"
+            yield Finding("warning", (*at, name), words)
+    if ledger.content == "none":
+        if ledger.content_days:
+            yield Finding("warning", at, "nothing is kept unless `content: encrypted` says so")
+        return
+    if (problem := master_problem(ledger.master_key)) is not None:
+        yield fault(("ledger", "master_key"), problem)
+    if not ledger.content_days:
+        yield fault(at, "say of which data classes content is kept, and for how many days: `{internal: 30}`")
+    else:
+        kept = ", ".join(f"{name} {days} days" for name, days in ledger.content_days.items())
+        yield Finding("note", at, f"prompts and answers are kept, encrypted: {kept}")
 
 
 def _class(path: Path, name: str) -> Iterator[Finding]:

@@ -15,7 +15,15 @@ from smallfirst.config.nearest import hint
 from smallfirst.core import DataClass
 from smallfirst.privacy.build import detection_problems
 from smallfirst.privacy.classes import NAMES
-from smallfirst.privacy.rules import Rules, contradictions, idle_rules, rule_problems, several
+from smallfirst.privacy.rules import (
+    Asker,
+    Permits,
+    Rules,
+    contradictions,
+    idle_rules,
+    rule_problems,
+    several,
+)
 
 _RULES = ("privacy", "rules")
 
@@ -53,8 +61,9 @@ def _reach(settings: Settings) -> Iterator[Finding]:
     for index in idle_rules(settings.privacy, models):
         yield Finding("warning", (*_RULES, str(index), "to"), "matches none of the configured models")
     permits = rules.permits(models)
-    if permits.conditional:
-        return  # what a class may reach depends on who asks
+    if permits.conditional:  # what a class may reach depends on who asks
+        yield from _shut_out(settings, permits)
+        return
     routed = {name for tier in tiers_of(settings) for name in tier.models}
     stuck = [name for name in NAMES if not routed & {one for one, _ in permits.for_class(DataClass[name]).replicas}]
     if settings.privacy.default_class in stuck:
@@ -64,6 +73,20 @@ def _reach(settings: Settings) -> Iterator[Finding]:
     if rest:
         words = f"no model of any tier may see {_listed(rest)}: such queries will be refused"
         yield Finding("warning", _RULES, words)
+
+
+def _shut_out(settings: Settings, permits: Permits) -> Iterator[Finding]:
+    """Rules for some callers after which these could ask nothing at all."""
+    for index, rule in enumerate(settings.privacy.rules or ()):
+        when = rule.when
+        if when is None or rule.do == "allow":
+            continue
+        key, team, tag, route = (next(iter(several(named or ())), None) for named in
+                                 (when.key, when.team, when.tag, when.route))  # fmt: skip
+        asker = Asker(key, team, (tag,) if tag else (), route or "auto")
+        if not any(permits.for_class(of, asker).replicas for of in DataClass):
+            words = "leaves those whom it speaks of no model for any class: nothing could be asked"
+            yield fault((*_RULES, str(index), "do"), words)
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from smallfirst.accounts.keys import is_required
 from smallfirst.cli.settings import Settings
 from smallfirst.core import Model, Price, Replica, Tier
+from smallfirst.ledger.settings import LedgerSettings
 from smallfirst.models import presets
 from smallfirst.models.catalogue import Catalogue
 from smallfirst.models.settings import ModelSettings, ProviderSettings
@@ -17,6 +18,7 @@ from smallfirst.policy.build import default_settings
 from smallfirst.policy.settings import PolicySettings
 from smallfirst.policy.threshold import ACCEPT
 from smallfirst.privacy.rules import Rules
+from smallfirst.store.connection import shown
 
 USUAL_TIERS = ("slm", "mid", "frontier")
 
@@ -66,8 +68,17 @@ def explain(settings: Settings, catalogue: Catalogue | None = None) -> list[str]
     lines.append(f"a query of which nobody says more is {settings.privacy.default_class}")
     lines.append(_baseline_line(settings, tiers, catalogue))
     lines += _monitor_lines(settings)
-    lines.append(f"ledger: {settings.ledger.url or 'ledger.db in the data folder'}; no prompts, no answers")
+    lines.append(_ledger(settings.ledger))
     return lines
+
+
+def _ledger(ledger: LedgerSettings) -> str:
+    """`ledger: ledger.db in the data folder; no prompts, no answers`; a URL without its user and password."""
+    place = shown(ledger.url) if ledger.url else "ledger.db in the data folder"
+    if ledger.content == "none":
+        return f"ledger: {place}; no prompts, no answers"
+    kept = ", ".join(f"{name} {days} days" for name, days in ledger.content_days.items())
+    return f"ledger: {place}; prompts and answers encrypted: {kept}"
 
 
 def _tier_lines(models: tuple[Model, ...], tiers: tuple[Tier, ...]) -> list[str]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -19,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from smallfirst.cli.console import err, out
 from smallfirst.cli.grade_terminal import ask_person
+from smallfirst.cli.ledger_option import LEDGER_OPTION
 from smallfirst.config.paths import data_dir
 from smallfirst.core import NANO, Grade
 from smallfirst.errors import SetupError
@@ -28,8 +28,8 @@ from smallfirst.ledger.migrations import ROOM, STEPS
 from smallfirst.ledger.notes import read_grades as ledger_grades
 from smallfirst.ledger.notes import write_notes
 from smallfirst.models.answers import read_answers
+from smallfirst.store.connection import Connection, Place, open_to_write
 from smallfirst.store.migrations import migrate
-from smallfirst.store.sqlite import open_database
 
 Keep = Callable[[Sequence[Grade]], None]
 
@@ -48,7 +48,7 @@ Keep = Callable[[Sequence[Grade]], None]
     "--limit", type=click.IntRange(1), help="Stop after so many queries; the same command goes on from there."
 )
 @click.option("--out", "out_file", type=click.Path(dir_okay=False, path_type=Path), help="Grades as JSONL, too.")
-@click.option("--ledger", type=click.Path(dir_okay=False, path_type=Path), help="Whose grade table they go into.")
+@LEDGER_OPTION
 @click.option("--yes", is_flag=True, help="Do not ask before spending.")
 def grade(
     answers: Path,
@@ -62,7 +62,7 @@ def grade(
     seed: int,
     limit: int | None,
     out_file: Path | None,
-    ledger: Path | None,
+    ledger: Place | None,
     yes: bool,
 ) -> None:
     """Grade the ANSWERS of a file (.jsonl or .parquet; docs/outcomes.md), queries whose answers differ first.
@@ -102,19 +102,19 @@ def _grader(checker: str | None, judge: str | None, person: str | None) -> str:
     return f"checker:{checker}" if checker else judge_name(judge) if judge else f"person:{person}"
 
 
-def _open(path: Path | None) -> sqlite3.Connection:
+def _open(place: Place | None) -> Connection:
     """The ledger, made where there is none: grades lie in it. A gateway may be writing to it."""
-    conn = open_database(path or data_dir(os.environ) / "ledger.db")
+    conn = open_to_write(place or data_dir(os.environ) / "ledger.db")
     migrate(conn, ROOM, STEPS)
     return conn
 
 
-def _known(conn: sqlite3.Connection, out_file: Path | None) -> list[Grade]:
+def _known(conn: Connection, out_file: Path | None) -> list[Grade]:
     in_file = read_grades(out_file) if out_file is not None and out_file.is_file() and out_file.stat().st_size else []
     return [*ledger_grades(conn), *in_file]
 
 
-def _keeper(conn: sqlite3.Connection, out_file: Path | None) -> Keep:
+def _keeper(conn: Connection, out_file: Path | None) -> Keep:
     """Writes grades as they come, so that whoever stops loses nothing."""
 
     def keep(grades: Sequence[Grade]) -> None:

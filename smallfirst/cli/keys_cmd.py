@@ -22,7 +22,7 @@ from smallfirst.accounts.keys import Terms
 from smallfirst.accounts.register import Record
 from smallfirst.accounts.spans import seconds
 from smallfirst.accounts.vault import Spending
-from smallfirst.cli.build import keys_file, ledger_file, read_settings
+from smallfirst.cli.build import keys_file, ledger_place, read_settings
 from smallfirst.cli.console import err, out
 from smallfirst.cli.report_cmd import usd
 from smallfirst.cli.settings import Settings
@@ -49,7 +49,7 @@ def keys() -> None:
 def _opened(config: Path | None) -> Iterator[tuple[Settings, Accounts]]:
     """The accounts of a config, gateway or not. A caller's mistake is shown as one line."""
     settings = read_settings(config, os.environ)
-    database = open_any(settings.keys.url, keys_file(ledger_file(settings, os.environ)))
+    database = open_any(settings.keys.url, keys_file(ledger_place(settings, os.environ), os.environ))
     try:
         yield settings, Accounts(settings.keys, settings.teams, database)
     except RequestError as error:

@@ -8,11 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from pathlib import Path
 
 import msgspec
 
@@ -40,6 +38,7 @@ from smallfirst.monitor.pairs import PAIRS
 from smallfirst.monitor.settings import MonitorSettings
 from smallfirst.monitor.watch import Watching, make_watch, restore_alarms
 from smallfirst.privacy.classes import parse_class
+from smallfirst.store.connection import Connection, Place
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +49,7 @@ LOOK_S = 30.0
 class Monitor:
     """What watches over a gateway's promises: the auditor, and the look into the ledger for people's grades."""
 
-    def __init__(self, audits: Audits, ledger: Path) -> None:
+    def __init__(self, audits: Audits, ledger: Place) -> None:
         self.audits, self._ledger = audits, ledger
         self._follow: asyncio.Task[None] | None = None
 
@@ -75,7 +74,7 @@ class Monitor:
                     self.audits.take_grades(await asyncio.to_thread(grades_of, self._ledger))
 
 
-def grades_of(path: Path) -> list[Grade]:
+def grades_of(path: Place) -> list[Grade]:
     """Every grade in the ledger at `path`. Raises LedgerError."""
     with closing(open_ledger(path)) as conn:
         return read_grades(conn)
@@ -88,7 +87,7 @@ def make_monitor(
     catalogue: Catalogue,
     sender: Sender,
     note: Callable[[Note | Shadowed], None],
-    ledger: Path,
+    ledger: Place,
     environ: Mapping[str, str],
 ) -> Monitor | None:
     """The monitor that the config asks for; None where it asks for none. Raises ConfigError.
@@ -128,7 +127,7 @@ def _watching(
     settings: MonitorSettings,
     guarded: Guarded | None,
     note: Callable[[Note | Shadowed], None],
-    conn: sqlite3.Connection,
+    conn: Connection,
 ) -> Watching | None:
     """The detectors of the audited policy, gone on from where they were; None: it has no certificate."""
     if guarded is None:

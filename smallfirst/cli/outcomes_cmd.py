@@ -12,10 +12,12 @@ import click
 from rich.table import Table
 
 from smallfirst.cli.console import err, out
+from smallfirst.cli.ledger_option import LEDGER_OPTION
 from smallfirst.config.paths import data_dir
 from smallfirst.core import Grade
 from smallfirst.errors import DataError
 from smallfirst.models.answers import AnswerRow
+from smallfirst.store.connection import Place
 
 
 @click.group()
@@ -94,10 +96,10 @@ def join(answers: Path, scores: Path, grader: str | None, target: Path) -> None:
 @outcomes.command("export")
 @click.option("--out", "target", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Answers.")
 @click.option("--scores", type=click.Path(dir_okay=False, path_type=Path), help="Grades, beside them.")
-@click.option("--ledger", type=click.Path(dir_okay=False, path_type=Path), help="The ledger's SQLite file.")
+@LEDGER_OPTION
 @click.option("--audits", type=click.Path(dir_okay=False, path_type=Path), help="The file of audited answers.")
 @click.option("--since", "span", metavar="SPAN", help="Only the last 90m, 24h, 7d, 2w; or from a date on.")
-def export(target: Path, scores: Path | None, ledger: Path | None, audits: Path | None, span: str | None) -> None:
+def export(target: Path, scores: Path | None, ledger: Place | None, audits: Path | None, span: str | None) -> None:
     """Write what a gateway has recorded as outcomes: .jsonl or .parquet, by the files' endings.
 
     The ledger holds no texts. Answers come from the file of audited answers, where `monitor.keep: audited` has made

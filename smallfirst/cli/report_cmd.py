@@ -17,18 +17,20 @@ from rich.markup import escape
 from rich.table import Table
 
 from smallfirst.cli.console import err, out
+from smallfirst.cli.ledger_option import LEDGER_OPTION
 from smallfirst.config.paths import data_dir
 from smallfirst.core import NANO
 from smallfirst.ledger import queries
 from smallfirst.ledger.report import HOW_TO_FILL, PromiseRow, Report, Year, make_report, since
 from smallfirst.ledger.summary import Percentiles, Summary
+from smallfirst.store.connection import Place, shown
 
 BAR = 30
 """Characters of a bar that stands for everything."""
 
 
 @click.command()
-@click.option("--ledger", type=click.Path(dir_okay=False, path_type=Path), help="The ledger's SQLite file.")
+@LEDGER_OPTION
 @click.option("--config", "-c", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its `ledger.url`.")
 @click.option("--since", "span", metavar="SPAN", help="Only the last 90m, 24h, 7d, 2w; or from a date on, 2026-11-01.")
 @click.option(
@@ -36,7 +38,7 @@ BAR = 30
 )
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
 def report(
-    ledger: Path | None, config: Path | None, span: str | None, monthly_queries: float | None, as_json: bool
+    ledger: Place | None, config: Path | None, span: str | None, monthly_queries: float | None, as_json: bool
 ) -> None:
     """What was asked, served, spent and saved, from the ledger.
 
@@ -59,17 +61,17 @@ def report(
     render_report(found, out, monthly_queries=monthly_queries)
 
 
-def default_ledger(config: Path | None) -> Path:
+def default_ledger(config: Path | None) -> Place:
     """The ledger of a config, or the one that a gateway without a config writes."""
     if config is None:
         return data_dir(os.environ) / "ledger.db"
-    from smallfirst.cli.build import ledger_file, read_settings  # noqa: PLC0415 - the whole gateway, for its config
+    from smallfirst.cli.build import ledger_place, read_settings  # noqa: PLC0415 - the whole gateway, for its config
 
-    return ledger_file(read_settings(config, os.environ), os.environ)
+    return ledger_place(read_settings(config, os.environ), os.environ)
 
 
-def _summary(path: Path, start: int, end: int, *, must_exist: bool) -> Summary:
-    if not path.exists() and not must_exist:
+def _summary(path: Place, start: int, end: int, *, must_exist: bool) -> Summary:
+    if isinstance(path, Path) and not path.exists() and not must_exist:
         return Summary(start, end)
     conn = queries.open_ledger(path)
     try:
@@ -78,10 +80,10 @@ def _summary(path: Path, start: int, end: int, *, must_exist: bool) -> Summary:
         conn.close()
 
 
-def say_how_to_fill(path: Path, console: Console, span: str | None = None) -> None:
+def say_how_to_fill(path: Place, console: Console, span: str | None = None) -> None:
     """For a ledger without requests: what to do about it."""
     when = f" since {span}" if span else " yet"
-    console.print(f"No requests{when} in the ledger {path}. To fill it:", markup=False, soft_wrap=True)
+    console.print(f"No requests{when} in the ledger {shown(path)}. To fill it:", markup=False, soft_wrap=True)
     for line in HOW_TO_FILL:
         console.print(f"  {line}", markup=False, soft_wrap=True)
 

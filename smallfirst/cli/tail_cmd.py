@@ -6,7 +6,6 @@ Knows the columns that a line shows. Reads the ledger like any reader: a gateway
 from __future__ import annotations
 
 import datetime as dt
-import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,10 +16,12 @@ import msgspec
 from rich.text import Text
 
 from smallfirst.cli.console import err, out
+from smallfirst.cli.ledger_option import LEDGER_OPTION
 from smallfirst.cli.report_cmd import default_ledger, usd
 from smallfirst.core import NANO
 from smallfirst.errors import LedgerError
 from smallfirst.ledger.queries import open_ledger
+from smallfirst.store.connection import Connection, Place, shown
 
 LOOK_S = 0.2
 """How often the ledger is looked at."""
@@ -56,12 +57,12 @@ class Line(NamedTuple):
 
 
 @click.command()
-@click.option("--ledger", type=click.Path(dir_okay=False, path_type=Path), help="The ledger's SQLite file.")
+@LEDGER_OPTION
 @click.option("--config", "-c", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its `ledger.url`.")
 @click.option("--lines", "-n", type=click.IntRange(0), default=10, show_default=True, help="How many past ones first.")
 @click.option("--follow/--no-follow", default=True, help="Whether to wait for more.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object a line.")
-def tail(ledger: Path | None, config: Path | None, lines: int, follow: bool, as_json: bool) -> None:
+def tail(ledger: Place | None, config: Path | None, lines: int, follow: bool, as_json: bool) -> None:
     """Show decisions as they are made: who answered, why, what it cost. No prompt and no answer: the ledger has none.
 
     \b
@@ -76,7 +77,7 @@ def tail(ledger: Path | None, config: Path | None, lines: int, follow: bool, as_
     except LedgerError:
         if ledger is not None or not follow:
             raise
-        err.print(f"there is no ledger at {path} yet; waiting", style="dim", markup=False)
+        err.print(f"there is no ledger at {shown(path)} yet; waiting", style="dim", markup=False)
         conn = _wait(path)
     try:
         last = 0
@@ -93,7 +94,7 @@ def tail(ledger: Path | None, config: Path | None, lines: int, follow: bool, as_
         conn.close()
 
 
-def _wait(path: Path) -> sqlite3.Connection:
+def _wait(path: Place) -> Connection:
     while True:
         try:
             return open_ledger(path)
@@ -101,17 +102,17 @@ def _wait(path: Path) -> sqlite3.Connection:
             time.sleep(LOOK_S)
 
 
-def latest(conn: sqlite3.Connection, count: int) -> list[Line]:
+def latest(conn: Connection, count: int) -> list[Line]:
     """The last entries, the oldest of them first."""
     rows = conn.execute(f"SELECT {_COLUMNS} FROM request ORDER BY rowid DESC LIMIT ?", (count,))  # noqa: S608
     return [Line(*row) for row in rows.fetchall()][::-1]
 
 
-def newest(conn: sqlite3.Connection) -> int:
+def newest(conn: Connection) -> int:
     return int(conn.execute("SELECT coalesce(max(rowid), 0) FROM request").fetchone()[0])
 
 
-def after(conn: sqlite3.Connection, row: int) -> Iterator[Line]:
+def after(conn: Connection, row: int) -> Iterator[Line]:
     """Entries that were written after `row`, in the order in which they were."""
     rows = conn.execute(f"SELECT {_COLUMNS} FROM request WHERE rowid > ? ORDER BY rowid", (row,))  # noqa: S608
     return (Line(*one) for one in rows.fetchall())

@@ -10,7 +10,6 @@ SECTIONS: frozenset[tuple[str, ...]] = frozenset()
 VALUES = frozenset(
     {
         ("baseline", "output_tokens", "from_shadows"),
-        ("ledger", "content", "encrypted"),
     }
 )
 

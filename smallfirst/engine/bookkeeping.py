@@ -20,14 +20,24 @@ from smallfirst.core import (
     Reason,
     Score,
     Status,
+    ToolCall,
     Usage,
 )
 from smallfirst.errors import BadRequest, LimitReached, Overloaded, RequestError, UpstreamFailed
+from smallfirst.ledger.content import Content
 from smallfirst.models.catalogue import Catalogue
 from smallfirst.privacy.guard import Assessed
 
 CLIENT_CLOSED = 499
 """nginx's status for a client that left before its answer."""
+
+
+class _Answered(msgspec.Struct):
+    """What is kept of an answer: the first choice."""
+
+    model: str
+    text: str
+    tool_calls: tuple[ToolCall, ...]
 
 
 class Books:
@@ -52,6 +62,7 @@ class Books:
         latency_us: int,
         waiting_us: int,
         kept_tier: bool = False,
+        salt: bytes = b"",
     ) -> Entry:
         """One Entry from all that is known at the end."""
         outcome = served.outcome if served else None
@@ -94,8 +105,19 @@ class Books:
             certificate_id=certificate,
             in_certificate=certificate is not None and out_reason is None,
             out_reason=out_reason,
+            subject=query.dials.subject,
+            salt=salt,
             trace=query.trace,
         )
+
+    def content(self, query: Query, key: Key | None, entry: Entry, outcome: Outcome | None) -> Content:
+        """What was asked and what was answered, for a ledger that keeps it. Of a redacted query, as its caller sent it;
+        the answer as the model gave it, with its placeholders."""
+        parts = [("request", msgspec.json.encode(query.native if query.native is not None else query.fields))]
+        if outcome is not None:
+            parts.append(("answer", msgspec.json.encode(_Answered(outcome.model, outcome.text, outcome.tool_calls))))
+        return Content(entry.id, entry.at_us, entry.data_class, entry.key_id or "", key.team or "" if key else "",
+                       tuple(parts))  # fmt: skip
 
     def _booked(self, attempt: Attempt, decision: Decision | None) -> Attempt:
         """An attempt with what only the end knows: whether it has a price, and the verdict where it was served."""

@@ -82,12 +82,15 @@ class Caller:
         deadline_us: int | None = None,
         redaction: Redaction | None = None,
         hedger: Hedger | None = None,
+        *,
+        text: bool = False,
     ) -> None:
         """`deadline_us`: when (time.monotonic_ns() / 1000) the caller has waited long enough. `hedger`: who keeps
-        count of waits, and of second calls; None where nobody asks."""
+        count of waits, and of second calls; None where nobody asks. `text`: outcomes of streams shall hold their text
+        too."""
         self._sender, self._balancer, self._models = sender, balancer, models
         self._query, self._permit, self._deadline_us = query, permit, deadline_us
-        self._redaction = redaction
+        self._redaction, self._text = redaction, text
         self.reached: list[tuple[str, str, str, bool]] = []  # (model, provider, location, redacted) of every try
         self._tried: dict[int, Tried] = {}
         self._hedger = hedger
@@ -251,7 +254,7 @@ class Caller:
         redaction = self._redacts(model, replica)
         self.reached.append((model.name, replica.provider, replica.location, redaction is not None))
         wanted = start.signals and model.abilities.logprobs and not self._query.needs.logprobs
-        read = start.signals and start.watch > 0  # a stream that may still be judged
+        read = self._text or (start.signals and start.watch > 0)  # a stream that may still be judged, or is kept
         if redaction is None:
             return Call(model, replica, self._query, start.edit, wanted, model.timeout_s, read)
         query, edit = redaction.query(self._query), redaction.edit(start.edit)

@@ -44,6 +44,7 @@ from smallfirst.engine.replicas import Caller
 from smallfirst.engine.sessions import Sessions
 from smallfirst.errors import LedgerError, NotFound, Overloaded, RequestError
 from smallfirst.ledger.chain import salted
+from smallfirst.ledger.content import Content
 from smallfirst.ledger.writer import Ledger
 from smallfirst.models.catalogue import Catalogue
 from smallfirst.models.sender import Sender
@@ -163,9 +164,9 @@ class Engine:
         fitting = [one for one in self.promises if one.max_quality_loss <= dial and one.in_force]
         return max(fitting, key=lambda one: one.max_quality_loss, default=policy)
 
-    def publish(self, entry: Entry) -> None:
+    def publish(self, entry: Entry, content: Content | None = None) -> None:
         """Give a finished request to the ledger and to whoever counts."""
-        self.ledger.record(entry)
+        self.ledger.record(entry, content)
         for observe in self.observers:
             observe(entry)
 
@@ -191,6 +192,7 @@ class Exchange:
         self._audit: Audited | None = None
         self._began_us = time.monotonic_ns() // 1000
         self._gone = ""
+        self._salt = b""  # of the intent, where one was committed
 
     async def run(self, listener: Listener | None = None) -> Answer:
         """All hops of one request. An error that the caller should see is in the Answer, and in the ledger."""
@@ -216,7 +218,7 @@ class Exchange:
             await self._commit_intent(tiers, permit)  # 4. ledger: above `internal`, write down first what will leave
             caller = self.caller = Caller(
                 sender, engine.balancer, engine.models, query, permit, self._deadline_us(), self.redaction,
-                engine.hedger,
+                engine.hedger, text=engine.ledger.keeps(self.data_class),
             )  # fmt: skip
             self.flight = Flight(caller, listener)
             if self._gone:
@@ -382,9 +384,9 @@ class Exchange:
         all_models = self.engine.models
         replicas = (r for name in models for r in all_models[name].replicas if (name, r.provider) in permit.replicas)
         locations = tuple(sorted({r.location for r in replicas}))
-        content, salt = salted([bytes(raw) for raw in self.query.whole.values()])
+        content, self._salt = salted([bytes(raw) for raw in self.query.whole.values()])
         now = time.time_ns() // 1000
-        intent = Intent(self.query.id, now, self.data_class, models, locations, permit.rule, content, salt)
+        intent = Intent(self.query.id, now, self.data_class, models, locations, permit.rule, content, self._salt)
         await self.engine.ledger.intent(intent)
 
     def _served(self, decision: Decision, attempts: tuple[Attempt, ...]) -> tuple[Attempt | None, tuple[Attempt, ...]]:
@@ -395,6 +397,12 @@ class Exchange:
         own = served.outcome.model in self.engine.catalogue.own
         served = msgspec.structs.replace(served, outcome=remade(served.outcome, decision.made, own=own))
         return served, tuple(served if a.n == served.n else a for a in attempts)
+
+    def _content(self, entry: Entry, told: Outcome | None) -> Content | None:
+        """What the ledger keeps of the words; None where it keeps none."""
+        if not self.engine.ledger.keeps(self.data_class):
+            return None
+        return self.engine.books.content(self.query, self.key, entry, told)
 
     def _finish(self, decision: Decision | None, error: RequestError | None, kept: Kept | None = None) -> Answer:
         flight, served = self.flight, None
@@ -408,6 +416,7 @@ class Exchange:
             reached=tuple(self.caller.reached) if self.caller else (),
             decision=decision, served=served, attempts=attempts, error=error, kept_tier=self.kept_tier,
             latency_us=time.monotonic_ns() // 1000 - self._began_us, waiting_us=flight.waiting_us if flight else 0,
+            salt=self._salt,
         )  # fmt: skip
         if kept is not None:
             promised = any(one.name == self.policy for one in self.engine.promises)
@@ -419,7 +428,7 @@ class Exchange:
             self._keep(served.outcome, entry)
         if self._talk is not None and self.engine.sessions is not None and served is not None:
             self.engine.sessions.note(self._talk, entry, served.outcome.usage.output_tokens)
-        self.engine.publish(entry)
+        self.engine.publish(entry, self._content(entry, served.outcome if served else kept.outcome if kept else None))
         if self._audit is not None and self.engine.auditor is not None:
             self.engine.auditor.take(self._audit, entry, served.outcome if served else None, attempts)
         answer = Answer(entry, served.outcome if served else None, error, decision)

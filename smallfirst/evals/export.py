@@ -15,6 +15,7 @@ from smallfirst.core import NANO, Grade
 from smallfirst.errors import LedgerError
 from smallfirst.ledger.notes import read_grades
 from smallfirst.models.answers import AnswerRow, read_answers
+from smallfirst.store.connection import Connection
 
 _FIGURES = """
     SELECT request.id, attempt.model, request.kind, attempt.in_tokens, attempt.out_tokens, attempt.cost,
@@ -33,7 +34,7 @@ class Exported(msgspec.Struct, frozen=True):
     without_text: int
 
 
-def export_outcomes(conn: sqlite3.Connection, audits: Path, since_us: int = 0) -> Exported:
+def export_outcomes(conn: Connection, audits: Path, since_us: int = 0) -> Exported:
     """Everything since then. Raises DataError for a file that can't be read, LedgerError for a ledger that can't."""
     try:
         figures = {(row[0], row[1]): row for row in conn.execute(_FIGURES, (since_us,))}

@@ -94,6 +94,7 @@ class DialsBody(Struct, forbid_unknown_fields=True):
     max_latency_ms: Amount | None = None
     data_class: str | None = None
     session: Label | None = None
+    subject: Label | None = None
     tags: Annotated[list[Label], Meta(max_length=MOST_TAGS)] = []
 
 
@@ -234,7 +235,7 @@ def _needs(request: ChatRequest, fields: Mapping[str, Raw]) -> Needs:
 
 _HEADER_DIALS = {
     b"x-smallfirst-" + name.replace("_", "-").encode(): name
-    for name in ("max_quality_loss", "max_cost_usd", "max_latency_ms", "data_class", "session", "tags")
+    for name in ("max_quality_loss", "max_cost_usd", "max_latency_ms", "data_class", "session", "subject", "tags")
 }
 """Header -> the dial that it sets."""
 
@@ -253,6 +254,7 @@ def read_dials(body: DialsBody | None, headers: Mapping[bytes, bytes]) -> Dials:
         data_class=None if body.data_class is None else _class(body.data_class),
         session=body.session,
         tags=tuple(body.tags),
+        subject=body.subject,
     )
 
 

@@ -16,9 +16,9 @@ import msgspec
 from smallfirst.core import DataClass, Entry, Intent
 from smallfirst.ledger.rows import Row, Value
 
-CHAIN_COLUMNS = 13
 NO_HASH = "0" * 64
 """What stands before the first entry."""
+SALT_BYTES = 16
 
 _encode = msgspec.json.Encoder().encode
 
@@ -35,6 +35,7 @@ class Draft(msgspec.Struct, frozen=True):
     locations: str = "[]"
     detail: str = "{}"
     content: str = ""  # salted digest of what was asked; the salt lies elsewhere and can be destroyed
+    salt: bytes = b""  # to be kept in the table salt beside it; no column of the chain
 
 
 class Chain:
@@ -60,7 +61,11 @@ class Chain:
     def advance(self, rows: Sequence[Row]) -> None:
         """These rows are in the database."""
         if rows:
-            self.seq, self.head = int(rows[-1][1] or 0), str(rows[-1][-1])
+            self.stand(int(rows[-1][1] or 0), str(rows[-1][-1]))
+
+    def stand(self, seq: int, head: str) -> None:
+        """The last entry in the database is this one."""
+        self.seq, self.head = seq, head
 
 
 def digest(columns: Sequence[Value]) -> str:
@@ -79,17 +84,19 @@ def intent_draft(intent: Intent) -> Draft:
         _encode(intent.models).decode(),
         _encode(intent.locations).decode(),
         content=intent.content,
+        salt=intent.salt,
     )
 
 
 def decision_draft(entry: Entry) -> Draft:
-    """What was really sent where, try by try, and how it ended."""
+    """What was really sent where, try by try, and how it ended. Whose key it was is told by a salted digest alone."""
+    salt = entry.salt or (secrets.token_bytes(SALT_BYTES) if entry.key_id is not None else b"")
     detail = {
         "policy": entry.policy,
         "reason": entry.reason.value,
         "status": entry.status,
         "why": entry.class_why,
-        "key": entry.key_id,
+        "key": None if entry.key_id is None else key_digest(entry.key_id, salt),
         "redacted": sorted({model for model, _, _, redacted in entry.reached if redacted}),
     }
     return Draft(
@@ -101,6 +108,7 @@ def decision_draft(entry: Entry) -> Draft:
         _encode(sorted({model for model, _, _, _ in entry.reached})).decode(),
         _encode(sorted({location for _, _, location, _ in entry.reached})).decode(),
         _encode(detail).decode(),
+        salt=b"" if entry.salt else salt,
     )
 
 
@@ -128,8 +136,13 @@ def shadow_draft(shadowed: Shadowed) -> Draft:
 
 def salted(content: Sequence[bytes]) -> tuple[str, bytes]:
     """(digest in hex, the salt that it takes to make it again)."""
-    salt = secrets.token_bytes(16)
+    salt = secrets.token_bytes(SALT_BYTES)
     return digest_of(content, salt), salt
+
+
+def key_digest(key_id: str, salt: bytes) -> str:
+    """A client key's name under its request's salt: it can be checked while the salt is there, and then no more."""
+    return digest_of((b"key", key_id.encode("utf-8", "surrogatepass")), salt)
 
 
 def digest_of(content: Sequence[bytes], salt: bytes) -> str:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from smallfirst.errors import LedgerError
-from smallfirst.ledger.chain import CHAIN_COLUMNS
 from smallfirst.ledger.rollups import add
-from smallfirst.ledger.rows import ATTEMPT_COLUMNS, INTENT_COLUMNS, REQUEST_COLUMNS, Row, Rows, flat, insert
+from smallfirst.ledger.rows import COLUMNS, Row, Rows, flat, insert
+from smallfirst.store.connection import Connection, Server
 
 log = logging.getLogger(__name__)
 
@@ -20,17 +21,15 @@ AT_ONCE = 64
 """Rows in one INSERT. The interpreter lock is let go once a statement, and a busy event loop is slow to give it back:
 executemany, which does so once a row, writes a third of this beside one."""
 
-_INSERTS = {
-    (table, n): insert(table, columns, n)
-    for table, columns in (
-        ("request", REQUEST_COLUMNS),
-        ("attempt", ATTEMPT_COLUMNS),
-        ("intent", INTENT_COLUMNS),
-        ("chain", CHAIN_COLUMNS),
-        ("salt", 2),
-    )
-    for n in (1, AT_ONCE)
-}
+_INSERTS = {(table, n): insert(table, n) for table in COLUMNS for n in (1, AT_ONCE)}
+
+
+class Beside(Protocol):
+    """What belongs to entries and is written with them."""
+
+    def rows(self, conn: Connection, ids: Sequence[str]) -> Mapping[str, Sequence[Row]]:
+        """By table, for these requests, inside the transaction that writes their entries."""
+        ...
 
 
 class Unwritten(LedgerError):
@@ -41,60 +40,72 @@ class NotARow(LedgerError):
     """A value that no database takes; trying again would not help."""
 
 
-def write_entries(conn: sqlite3.Connection, batch: Sequence[Rows]) -> int:
+def write_entries(conn: Connection, batch: Sequence[Rows], beside: Beside | None = None) -> int:
     """Commit a batch; returns how many entries are in the database now.
 
     An entry that no database takes (an id twice, a number beyond 64 bits) is logged and left out, the others are
     written. Survives a kill of the process; not, for the last moments, a loss of power. Raises Unwritten.
     """
     try:
-        _commit(conn, "NORMAL", batch, ())
+        _commit_entries(conn, batch, beside)
     except NotARow:
-        return sum(_write_alone(conn, rows) for rows in batch)
+        return sum(_write_alone(conn, rows, beside) for rows in batch)
     return len(batch)
 
 
-def _write_alone(conn: sqlite3.Connection, rows: Rows) -> int:
+def _write_alone(conn: Connection, rows: Rows, beside: Beside | None) -> int:
     try:
-        _commit(conn, "NORMAL", (rows,), ())
+        _commit_entries(conn, (rows,), beside)
     except NotARow as fault:
+        if _is_there(conn, rows[1]):  # a commit whose answer was lost
+            return 1
         log.error("the ledger dropped entry %s: %s", rows[1][0], fault)
         return 0
     return 1
 
 
-def write_intents(
-    conn: sqlite3.Connection, rows: Sequence[Row], chain: Sequence[Row] = (), salts: Sequence[Row] = ()
-) -> None:
+def _is_there(conn: Connection, request: Row) -> bool:
+    """Whether this writer's entry of this number is in the database already."""
+    names = COLUMNS["request"]
+    mine = [request[names.index(name)] for name in ("id", "writer", "seq")]
+    try:
+        found = conn.execute("SELECT 1 FROM request WHERE id = ? AND writer = ? AND seq = ?", mine).fetchone()
+    except (sqlite3.Error, OverflowError, ValueError):
+        return False
+    return found is not None
+
+
+def _commit_entries(conn: Connection, batch: Sequence[Rows], beside: Beside | None) -> None:
+    attempts = [attempt for _, _, attempts in batch for attempt in attempts]
+    tables = {"request": [request for _, request, _ in batch], "attempt": attempts}
+    _commit(conn, "NORMAL", tables, beside)
+
+
+def write_intents(conn: Connection, rows: Sequence[Row], chain: Sequence[Row] = (), salts: Sequence[Row] = ()) -> None:
     """Commit intents with their links and salts, and return when they are on the disk. All or none.
 
     Raises Unwritten or NotARow.
     """
-    _commit(conn, "FULL", (), rows, chain, salts)
+    _commit(conn, "FULL", {"intent": rows, "chain": chain, "salt": salts})
 
 
-def write_chain(conn: sqlite3.Connection, chain: Sequence[Row]) -> None:
+def write_chain(conn: Connection, chain: Sequence[Row], salts: Sequence[Row] = ()) -> None:
     """Commit links that nobody waits for. Raises Unwritten or NotARow."""
-    _commit(conn, "NORMAL", (), (), chain)
+    _commit(conn, "NORMAL", {"chain": chain, "salt": salts})
 
 
 def _commit(
-    conn: sqlite3.Connection,
-    synchronous: str,
-    entries: Sequence[Rows],
-    intents: Sequence[Row],
-    chain: Sequence[Row] = (),
-    salts: Sequence[Row] = (),
+    conn: Connection, synchronous: str, tables: Mapping[str, Sequence[Row]], beside: Beside | None = None
 ) -> None:
     try:
         conn.execute(f"PRAGMA synchronous = {synchronous}")
         conn.execute("BEGIN IMMEDIATE")
-        _insert(conn, "request", [request for _, request, _ in entries])
-        add(conn, [request for _, request, _ in entries])
-        _insert(conn, "attempt", [attempt for _, _, attempts in entries for attempt in attempts])
-        _insert(conn, "intent", intents)
-        _insert(conn, "chain", chain)
-        _insert(conn, "salt", salts)
+        for table, rows in tables.items():
+            insert_rows(conn, table, rows)
+        add(conn, tables.get("request", ()))
+        if beside is not None:
+            for table, rows in beside.rows(conn, [str(row[0]) for row in tables["request"]]).items():
+                insert_rows(conn, table, rows)
         conn.execute("COMMIT")
     except (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError, sqlite3.DataError) as fault:
         raise NotARow(str(fault)) from fault
@@ -110,14 +121,20 @@ def _commit(
         _roll_back(conn)
 
 
-def _insert(conn: sqlite3.Connection, table: str, rows: Sequence[Row]) -> None:
+def insert_rows(conn: Connection, table: str, rows: Sequence[Row]) -> None:
+    """Insert into an open transaction. Raises sqlite3.Error, OverflowError, ValueError."""
+    if isinstance(conn, Server):
+        if rows:
+            conn.copy(table, COLUMNS[table], rows)
+        return
     whole = len(rows) - len(rows) % AT_ONCE
     for start in range(0, whole, AT_ONCE):
         conn.execute(_INSERTS[table, AT_ONCE], flat(rows[start : start + AT_ONCE]))
-    conn.executemany(_INSERTS[table, 1], rows[whole:])
+    if whole < len(rows):
+        conn.executemany(_INSERTS[table, 1], rows[whole:])
 
 
-def _roll_back(conn: sqlite3.Connection) -> None:
+def _roll_back(conn: Connection) -> None:
     """Leave no transaction open after a fault; a full disk may have ended it already."""
     try:
         if conn.in_transaction:

@@ -1,12 +1,12 @@
 """The tables of the ledger. docs/ledger.md explains every column.
 
 Knows SQL that SQLite and PostgreSQL both take. Does not know who writes or reads. There is no column for a prompt,
-an answer, or an upstream's error text (which may quote the prompt).
+an answer, or an upstream's error text (which may quote the prompt), but `content`, whose rows are encrypted.
 """
 
 from __future__ import annotations
 
-from smallfirst.store.migrations import Step
+from smallfirst.store.migrations import OnServer, Step
 
 ROOM = "ledger"
 
@@ -270,4 +270,49 @@ def _tables(grain: str) -> Step:
 
 _ROLLUPS: Step = (*_tables("hour"), *_tables("day"))
 
-STEPS: tuple[Step, ...] = (_FIRST, _CERTIFICATES, _AUDIT, _ROLLUPS)
+_CONTENT: Step = (
+    "CREATE TABLE ledger_secret (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "CREATE TABLE subject (request_id TEXT PRIMARY KEY, subject TEXT NOT NULL)",
+    "CREATE INDEX subject_of ON subject (subject)",
+    "CREATE TABLE session (id TEXT PRIMARY KEY, class_floor INTEGER NOT NULL, expires_at BIGINT NOT NULL)",
+    "CREATE INDEX session_expires ON session (expires_at)",
+    """
+    CREATE TABLE tenant_key (
+        id TEXT PRIMARY KEY,
+        key_id TEXT NOT NULL,
+        team TEXT NOT NULL,
+        master_id TEXT NOT NULL,
+        wrapped_key BYTEA NOT NULL,
+        created_at BIGINT NOT NULL,
+        destroyed_at BIGINT,
+        UNIQUE (key_id, team)
+    )
+    """,
+    """
+    CREATE TABLE item_key (
+        request_id TEXT PRIMARY KEY,
+        tenant_key_id TEXT NOT NULL,
+        wrapped_key BYTEA NOT NULL,
+        expires_at BIGINT NOT NULL
+    )
+    """,
+    "CREATE INDEX item_key_tenant ON item_key (tenant_key_id)",
+    "CREATE INDEX item_key_expires ON item_key (expires_at)",
+    """
+    CREATE TABLE content (
+        request_id TEXT NOT NULL,
+        part TEXT NOT NULL,
+        tenant_key_id TEXT NOT NULL,
+        nonce BYTEA NOT NULL,
+        ciphertext BYTEA NOT NULL,
+        expires_at BIGINT NOT NULL,
+        PRIMARY KEY (request_id, part)
+    )
+    """,
+    "CREATE INDEX request_session ON request (session_id)",
+    OnServer("ALTER TABLE request ADD COLUMN rowid BIGSERIAL"),
+    OnServer("CREATE INDEX request_rowid ON request (rowid)"),
+    OnServer("ALTER TABLE audit ADD COLUMN rowid BIGSERIAL"),
+)
+
+STEPS: tuple[Step, ...] = (_FIRST, _CERTIFICATES, _AUDIT, _ROLLUPS, _CONTENT)

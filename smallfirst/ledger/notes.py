@@ -19,6 +19,7 @@ from smallfirst.core import DataClass, Feedback, Grade
 from smallfirst.errors import LedgerError
 from smallfirst.ledger.commits import NotARow, Unwritten
 from smallfirst.ledger.rows import NAME_CHARS, Row
+from smallfirst.store.connection import Connection
 
 log = logging.getLogger(__name__)
 
@@ -80,12 +81,12 @@ Note = Grade | Feedback | Audit | CertificateInUse | Detector
 
 _GRADE = """
     INSERT INTO grade (request_id, model, grader, score, sample_prob, blind, at) VALUES (?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT DO UPDATE SET
+    ON CONFLICT (request_id, model, grader) DO UPDATE SET
         score = excluded.score, sample_prob = excluded.sample_prob, blind = excluded.blind, at = excluded.at
 """
 _FEEDBACK = """
     INSERT INTO feedback (request_id, key_id, value, at) VALUES (?, ?, ?, ?)
-    ON CONFLICT DO UPDATE SET value = excluded.value, at = excluded.at
+    ON CONFLICT (request_id, key_id) DO UPDATE SET value = excluded.value, at = excluded.at
 """
 _AUDIT = """
     INSERT INTO audit (request_id, at, policy, certificate_id, in_certificate, slice, rate, served_model,
@@ -100,7 +101,7 @@ _CERTIFICATE = """
 """
 _DETECTOR = """
     INSERT INTO monitor (certificate_id, slice, n, state, alarmed_at, at) VALUES (?, ?, ?, ?, ?, ?)
-    ON CONFLICT DO UPDATE SET
+    ON CONFLICT (certificate_id, slice) DO UPDATE SET
         n = excluded.n, state = excluded.state, at = excluded.at,
         alarmed_at = coalesce(monitor.alarmed_at, excluded.alarmed_at)
 """
@@ -126,7 +127,7 @@ def statement(note: Note) -> tuple[str, Row]:
             return _DETECTOR, msgspec.structs.astuple(note)
 
 
-def write_notes(conn: sqlite3.Connection, notes: Iterable[Note]) -> None:
+def write_notes(conn: Connection, notes: Iterable[Note]) -> None:
     """Commit notes, all or none. Raises Unwritten (try again) or NotARow (it never will be one)."""
     try:
         conn.execute("PRAGMA synchronous = NORMAL")
@@ -160,7 +161,7 @@ class NoteQueue:
             log.error("the ledger has dropped %d notes (grades, audits, feedback): the disk takes none", self._dropped)
         self._waiting.append(note)
 
-    def write(self, conn: sqlite3.Connection) -> None:
+    def write(self, conn: Connection) -> None:
         """Write all that wait. Raises Unwritten, and then they wait on; one that is no row is logged and left out."""
         notes = list(self._waiting)
         if not notes:
@@ -191,31 +192,31 @@ _AUDITS = """
 """In the order in which they were written, which is the order in which detectors are fed."""
 
 
-def read_grades(conn: sqlite3.Connection, since_us: int = 0) -> list[Grade]:
+def read_grades(conn: Connection, since_us: int = 0) -> list[Grade]:
     """Every grade since then, oldest first. Raises LedgerError."""
     found = _all(conn, _GRADES, (since_us,))
     return [Grade(q, model, score, who, prob, bool(blind), at) for q, model, score, who, prob, blind, at in found]
 
 
-def read_detectors(conn: sqlite3.Connection, certificate_id: str) -> list[Detector]:
+def read_detectors(conn: Connection, certificate_id: str) -> list[Detector]:
     """What the detectors of a certificate had come to. Raises LedgerError."""
     return [Detector(*row) for row in _all(conn, _DETECTORS, (certificate_id,))]
 
 
-def read_audits(conn: sqlite3.Connection, since_us: int = 0) -> list[Audit]:
+def read_audits(conn: Connection, since_us: int = 0) -> list[Audit]:
     """Every audit since then, in the order in which they were written. Raises LedgerError."""
     fields = Audit.__struct_fields__
     rows = (dict(zip(fields, row, strict=True)) for row in _all(conn, _AUDITS, (since_us,)))
     return [msgspec.convert(row, Audit, strict=False) for row in rows]
 
 
-def spent_on_audits(conn: sqlite3.Connection, since_us: int) -> int:
+def spent_on_audits(conn: Connection, since_us: int) -> int:
     """Nano-dollars that shadow calls and judges have cost since then. Raises LedgerError."""
     ((spent,),) = _all(conn, "SELECT coalesce(sum(cost + judge_cost), 0) FROM audit WHERE at >= ?", (since_us,))
     return int(spent)
 
 
-def data_classes(conn: sqlite3.Connection, request_ids: Sequence[str]) -> dict[str, DataClass]:
+def data_classes(conn: Connection, request_ids: Sequence[str]) -> dict[str, DataClass]:
     """The data class of each of these requests that the ledger knows. Raises LedgerError."""
     found: dict[str, DataClass] = {}
     for start in range(0, len(request_ids), 500):
@@ -226,7 +227,7 @@ def data_classes(conn: sqlite3.Connection, request_ids: Sequence[str]) -> dict[s
     return found
 
 
-def _all(conn: sqlite3.Connection, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+def _all(conn: Connection, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
     try:
         return conn.execute(query, tuple(values)).fetchall()
     except sqlite3.Error as fault:

@@ -7,7 +7,6 @@ who gives it chose to.
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Mapping
 
@@ -15,6 +14,7 @@ import msgspec
 
 from smallfirst.ledger.migrations import GRAINS
 from smallfirst.ledger.rollups import Stretch
+from smallfirst.store.connection import Connection
 
 _ASKED = "certificate_id, in_certificate, out_reason"
 _STANDING_OF_SPANS = {
@@ -31,7 +31,8 @@ _STANDING_OF_ROWS = f"""
 _CERTIFICATES = "SELECT policy, id, max_quality_loss, confidence FROM certificate"
 _AUDITS = """
     SELECT count(*), coalesce(sum(calls), 0), coalesce(sum(cost + judge_cost), 0),
-        coalesce(sum(agreement IN ('same', 'alike')), 0), count(agreement), count(served_score)
+        coalesce(sum(CASE WHEN agreement IN ('same', 'alike') THEN 1 ELSE 0 END), 0),
+        count(agreement), count(served_score)
     FROM audit WHERE at >= :since AND at < :until
 """
 _ALARMS = """
@@ -98,7 +99,7 @@ class Promises(msgspec.Struct, frozen=True):
     feedback: Mapping[str, Opinion] = msgspec.field(default_factory=dict)
 
 
-def read_promises(conn: sqlite3.Connection, part: Stretch, since_us: int, until_us: int) -> Promises:
+def read_promises(conn: Connection, part: Stretch, since_us: int, until_us: int) -> Promises:
     """Of the requests from `since_us` to before `until_us`, which `part` divides. Raises sqlite3.Error."""
     inside, outside = 0, Counter[str]()
     asked: Counter[str] = Counter()  # by certificate
@@ -126,7 +127,7 @@ def read_promises(conn: sqlite3.Connection, part: Stretch, since_us: int, until_
     )
 
 
-def _standing(conn: sqlite3.Connection, part: Stretch) -> list[tuple[str | None, int, str | None, int]]:
+def _standing(conn: Connection, part: Stretch) -> list[tuple[str | None, int, str | None, int]]:
     rows: list[tuple[str | None, int, str | None, int]] = []
     for grain, first, end in part.spans:
         rows += conn.execute(_STANDING_OF_SPANS[grain], (first, end)).fetchall()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,8 +20,8 @@ from smallfirst.ledger.migrations import GRAINS, ROOM, STEPS
 from smallfirst.ledger.promises import read_promises
 from smallfirst.ledger.rollups import Latencies, Stretch, bucket, middle, read_latencies, stretch
 from smallfirst.ledger.summary import Group, Percentiles, Summary, roll_up
+from smallfirst.store.connection import Connection, Place, open_to_read, shown
 from smallfirst.store.migrations import check
-from smallfirst.store.sqlite import open_readonly
 
 _EDGE = "FROM request WHERE at >= ? AND at < ?"
 _BY = "served_tier, kind, reason, deferrals, baseline_method"
@@ -65,18 +64,18 @@ class OpenIntent(msgspec.Struct, frozen=True):
     rule: str
 
 
-def open_ledger(path: Path) -> sqlite3.Connection:
+def open_ledger(place: Place) -> Connection:
     """A read-only connection to a ledger of this version. Raises LedgerError; a running gateway is not disturbed."""
-    conn = open_readonly(path)
+    conn = open_to_read(place)
     try:
         check(conn, ROOM, STEPS)
     except (LedgerError, sqlite3.Error) as fault:
         conn.close()
-        raise LedgerError(f"{path}: {fault}") from fault
+        raise LedgerError(f"{shown(place)}: {fault}") from fault
     return conn
 
 
-def summary(conn: sqlite3.Connection, since_us: int, until_us: int) -> Summary:
+def summary(conn: Connection, since_us: int, until_us: int) -> Summary:
     """What was recorded from `since_us` to before `until_us`, UTC microseconds since 1970. Raises LedgerError."""
     try:
         conn.execute("BEGIN")  # one moment for all the questions, while a gateway writes on
@@ -92,7 +91,7 @@ def summary(conn: sqlite3.Connection, since_us: int, until_us: int) -> Summary:
             conn.execute("ROLLBACK")
 
 
-def _groups(conn: sqlite3.Connection, part: Stretch) -> list[Group]:
+def _groups(conn: Connection, part: Stretch) -> list[Group]:
     """One for each combination in each part of the window."""
     rows: list[tuple[Any, ...]] = []
     for grain, first, end in part.spans:
@@ -102,7 +101,7 @@ def _groups(conn: sqlite3.Connection, part: Stretch) -> list[Group]:
     return [Group(tier or None, *rest) for tier, *rest in rows]
 
 
-def _latencies(conn: sqlite3.Connection, part: Stretch) -> Latencies:
+def _latencies(conn: Connection, part: Stretch) -> Latencies:
     found = read_latencies(conn, part)
     for edge in part.edges:
         for tier, latency in conn.execute(_LATENCIES_OF_ROWS, edge):
@@ -130,7 +129,7 @@ def _of(counts: Mapping[int, int]) -> Percentiles:
     return Percentiles(*found) if found else Percentiles(0, 0)
 
 
-def open_intents(conn: sqlite3.Connection, before_us: int, limit: int = 1000) -> list[OpenIntent]:
+def open_intents(conn: Connection, before_us: int, limit: int = 1000) -> list[OpenIntent]:
     """Intents from before `before_us` whose requests have no entry, oldest first.
 
     With `before_us` older than the longest request these are what a crash cut off: each may have been sent to the

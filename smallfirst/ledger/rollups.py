@@ -11,7 +11,6 @@ quantile sketch need not. Source: the log-linear buckets of HdrHistogram (hdrhis
 
 from __future__ import annotations
 
-import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -20,6 +19,7 @@ import msgspec
 
 from smallfirst.ledger.migrations import FINE, GRAINS, HOUR_US, group_rows, latency_rows
 from smallfirst.ledger.rows import Row
+from smallfirst.store.connection import Connection
 
 KEYS = (
     "span", "served_tier", "kind", "reason", "deferrals", "baseline_method", "policy", "data_class", "certificate_id",
@@ -70,7 +70,7 @@ class Stretch(NamedTuple):
     edges: tuple[tuple[int, int], ...]
 
 
-def add(conn: sqlite3.Connection, requests: Iterable[Sequence[Any]]) -> None:
+def add(conn: Connection, requests: Iterable[Sequence[Any]]) -> None:
     """Add rows of the request table, in the transaction that is open. Raises what sqlite3 raises."""
     by_hour: dict[int, tuple[Groups, Latencies]] = {}
     for row in requests:
@@ -132,7 +132,7 @@ def middle(of: int) -> int:
     return ((of - FINE * shift) << shift) + (1 << shift) // 2
 
 
-def rebuild(conn: sqlite3.Connection, hours: Iterable[int]) -> None:
+def rebuild(conn: Connection, hours: Iterable[int]) -> None:
     """Sum these hours, and the days they are of, again from the rows that are left; in the transaction that is open."""
     touched = list(hours)
     for name, size in GRAINS.items():
@@ -143,7 +143,7 @@ def rebuild(conn: sqlite3.Connection, hours: Iterable[int]) -> None:
                 conn.execute(fill(name, "WHERE at >= ? AND at < ?"), (span * size, (span + 1) * size))
 
 
-def read_latencies(conn: sqlite3.Connection, part: Stretch) -> Latencies:
+def read_latencies(conn: Connection, part: Stretch) -> Latencies:
     """Of all whole spans of the window."""
     found: Latencies = defaultdict(lambda: defaultdict(int))
     for name, first, end in part.spans:
@@ -155,7 +155,7 @@ def read_latencies(conn: sqlite3.Connection, part: Stretch) -> Latencies:
     return found
 
 
-def stretch(conn: sqlite3.Connection, since_us: int, until_us: int) -> Stretch:
+def stretch(conn: Connection, since_us: int, until_us: int) -> Stretch:
     """How to read the window: an hour at its edge counts as whole when all that it holds lies inside."""
     if until_us <= since_us:
         return Stretch((), ())

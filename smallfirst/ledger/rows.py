@@ -7,7 +7,7 @@ not even held in memory while rows wait to be written.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 
@@ -15,15 +15,35 @@ import msgspec
 
 from smallfirst.core import Attempt, Entry, Intent, Signals
 
-Value = str | int | float | None
+Value = str | int | float | bytes | None
 Row = tuple[Value, ...]
 Rows = tuple[int, Row, list[Row]]
 """A sequence number, the request's row and those of its attempts: written together or not at all."""
 
-REQUEST_COLUMNS = 32
-ATTEMPT_COLUMNS = 21
-_COST = 17  # of an attempt
-INTENT_COLUMNS = 8
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "request": (
+        "id", "at", "writer", "seq", "asked", "policy", "config_digest", "key_id", "tags", "session_id", "data_class",
+        "kind", "complexity", "reason", "status", "error_code", "served_model", "served_tier", "attempts", "unpriced",
+        "cost", "baseline_cost", "baseline_method", "latency_us", "overhead_us", "stream", "would_escalate",
+        "deferrals", "certificate_id", "in_certificate", "out_reason", "class_why",
+    ),
+    "attempt": (
+        "request_id", "n", "model", "provider", "location", "role", "after_us", "ttft_us", "latency_us", "status",
+        "http_status", "tries", "finish", "in_tokens", "cached_tokens", "out_tokens", "tokens_estimated", "cost",
+        "p_correct", "signals", "released",
+    ),
+    "intent": ("writer", "seq", "at", "request_id", "data_class", "models", "locations", "rule"),
+    "chain": (
+        "writer", "seq", "at", "kind", "request_id", "data_class", "rule", "models", "locations", "detail", "content",
+        "prev", "hash",
+    ),
+    "salt": ("request_id", "salt"),
+    "subject": ("request_id", "subject"),
+    "item_key": ("request_id", "tenant_key_id", "wrapped_key", "expires_at"),
+    "content": ("request_id", "part", "tenant_key_id", "nonce", "ciphertext", "expires_at"),
+}  # fmt: skip
+"""The tables that are written in batches, and what a row of each holds, in this order."""
+_COST = COLUMNS["attempt"].index("cost")
 NAME_CHARS = 200
 """A caller's own words for a model, a session or a tag are names, not places to put a text: cut here."""
 
@@ -135,10 +155,11 @@ def intent_row(intent: Intent, writer: str, seq: int) -> Row:
     )
 
 
-def insert(table: str, columns: int, rows: int = 1) -> str:
+def insert(table: str, rows: int = 1) -> str:
     """An INSERT of `rows` rows at once. A key that is there already is an error, never a silent replacement."""
-    row = f"({', '.join('?' * columns)})"
-    return f"INSERT INTO {table} VALUES {', '.join([row] * rows)}"  # noqa: S608 - our own names
+    names = COLUMNS[table]
+    row = f"({', '.join('?' * len(names))})"
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES {', '.join([row] * rows)}"  # noqa: S608 - our own names
 
 
 def flat(rows: Sequence[Row]) -> list[Value]:

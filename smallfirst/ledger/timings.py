@@ -9,6 +9,7 @@ import sqlite3
 from typing import NamedTuple
 
 from smallfirst.errors import LedgerError
+from smallfirst.store.connection import Connection
 
 _TIMINGS = """
     SELECT model, ttft_us, latency_us, in_tokens, out_tokens FROM attempt
@@ -30,7 +31,7 @@ class Timing(NamedTuple):
     output_tokens: int
 
 
-def timings(conn: sqlite3.Connection, most: int = MOST) -> list[Timing]:
+def timings(conn: Connection, most: int = MOST) -> list[Timing]:
     """The newest calls, at most so many. Raises LedgerError."""
     try:
         return [Timing(*row) for row in conn.execute(_TIMINGS, (most,))]

@@ -20,7 +20,6 @@ class Ask(msgspec.Struct):
 
     row: Row
     draft: Draft
-    salt: Row | None
     loop: asyncio.AbstractEventLoop
     done: asyncio.Future[None]
 

@@ -18,29 +18,36 @@ import sqlite3
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from smallfirst.core import Entry, Intent
-from smallfirst.errors import LedgerError
+from smallfirst.core import DataClass, Entry, Intent
+from smallfirst.errors import LedgerError, SetupError
 from smallfirst.ledger.anchors import Anchors
 from smallfirst.ledger.chain import Chain, Draft, Shadowed, decision_draft, intent_draft, shadow_draft
 from smallfirst.ledger.commits import NotARow, Unwritten, write_chain, write_entries, write_intents
-from smallfirst.ledger.heads import start_draft
+from smallfirst.ledger.content import Content, Keeper, require_master
+from smallfirst.ledger.heads import head, start_draft
 from smallfirst.ledger.migrations import ROOM, STEPS
 from smallfirst.ledger.notes import Note, NoteQueue
+from smallfirst.ledger.pseudonyms import pseudonyms
 from smallfirst.ledger.rows import Row, Rows, entry_rows, intent_row
+from smallfirst.ledger.sealing import read_master
 from smallfirst.ledger.settings import LedgerSettings
 from smallfirst.ledger.waiting import Ask, settle
 from smallfirst.privacy.classes import parse_class
+from smallfirst.store.connection import Connection, Place, is_postgres, open_to_write
 from smallfirst.store.migrations import migrate
-from smallfirst.store.sqlite import open_database, sqlite_path
+from smallfirst.store.sqlite import sqlite_path
 
 log = logging.getLogger(__name__)
 
 INTENT_TIMEOUT_S = 10.0
 """A disk that takes longer than this for an intent is treated as one that refused it."""
+MOST_LINKS = 10_000
+"""Links that are committed together: an intent never waits for more."""
 RETRY_S = (0.05, 2.0)
 """After a failed write: the first pause, doubling up to the second."""
 
@@ -59,9 +66,14 @@ class State(msgspec.Struct, frozen=True):
 class Ledger:
     """The append-only record of one process. `record` is for one thread, the event loop's; the rest for any."""
 
-    def __init__(self, conn: sqlite3.Connection, settings: LedgerSettings) -> None:
-        """Takes over `conn`, whose tables must be there (`Ledger.open` sees to both)."""
+    def __init__(self, conn: Connection, settings: LedgerSettings) -> None:
+        """Takes over `conn`, whose tables must be there (`Ledger.open` sees to both). Raises LedgerError."""
         self._conn, self._settings = conn, settings
+        self.names = pseudonyms(conn)
+        master = read_master(settings.master_key) if settings.content == "encrypted" else None
+        if master is not None:
+            require_master(conn, master)
+        self._keeper = Keeper(self.names, master, settings.content_days)
         self.writer = secrets.token_hex(6)
         self._half = max(1, settings.batch_rows // 2)
         self._gather_s = settings.batch_ms / 2000
@@ -72,6 +84,7 @@ class Ledger:
         self._notes = NoteQueue()
         self._flushes: deque[tuple[int, threading.Event]] = deque()  # and the sequence number each waits for
         self._chain = Chain(self.writer)
+        self._unsure = False  # the last links may be in the database, or not: its answer was lost
         self._drafts: deque[Draft] = deque(
             [start_draft(conn)]
         )  # decisions to be chained, in the order of their entries
@@ -89,19 +102,26 @@ class Ledger:
         self._thread.start()
 
     @classmethod
-    def open(cls, settings: LedgerSettings, path: Path) -> Ledger:
-        """The ledger at `settings.url`, or else at `path`; made or brought up to date. Raises LedgerError."""
-        conn = open_database(sqlite_path(settings.url) if settings.url else path)
+    def open(cls, settings: LedgerSettings, place: Place) -> Ledger:
+        """The ledger at `place`, made or brought up to date.
+
+        Raises LedgerError, SetupError; also for a master key that is missing, or not the ledger's.
+        """
+        conn = open_to_write(place)
         try:
             migrate(conn, ROOM, STEPS)
-        except LedgerError:
+            return cls(conn, settings)
+        except (LedgerError, SetupError):
             conn.close()
             raise
-        return cls(conn, settings)
 
     # What callers see
 
-    def record(self, entry: Entry) -> None:
+    def keeps(self, data_class: DataClass) -> bool:
+        """Whether content of this class is to be given to `record`."""
+        return self._keeper.wants(data_class)
+
+    def record(self, entry: Entry, content: Content | None = None) -> None:
         """Keep `entry`. Never blocks and never raises: what can't be kept is counted in `dropped` and logged."""
         self._last = seq = next(self._entry_seq)
         waiting = len(self._rows)
@@ -115,6 +135,8 @@ class Ledger:
             self._drop(1)
             log.error("the ledger dropped an entry that is not one: %s", type(fault).__name__)
             return
+        if content is not None or entry.subject is not None:
+            self._keeper.put(entry.id, entry.subject, content)
         self._rows.append(rows)
         if draft is not None:
             self._drafts.append(draft)
@@ -139,8 +161,7 @@ class Ledger:
             raise LedgerError("the ledger is closed; nothing may be sent without an intent")
         loop = asyncio.get_running_loop()
         row = intent_row(intent, self.writer, next(self._intent_seq))
-        salt: Row | None = (intent.request_id, intent.salt.hex()) if intent.salt else None
-        ask = Ask(row, intent_draft(intent), salt, loop, loop.create_future())
+        ask = Ask(row, intent_draft(intent), loop, loop.create_future())
         self._asks.append(ask)
         self._wake.set()
         try:
@@ -201,6 +222,7 @@ class Ledger:
                 self._write_entries()
                 self._write_chain()
                 self._write_notes()
+                self._purge()
                 self._answer_flushes()
             except Exception as fault:  # noqa: BLE001 - whatever it is, a dead writer would lose all that follows
                 self._failed(fault)
@@ -223,11 +245,14 @@ class Ledger:
         asks = [self._asks.popleft() for _ in range(len(self._asks))]
         if not asks:
             return
+        drafts = [ask.draft for ask in asks]
         try:
-            links = self._chain.link([ask.draft for ask in asks])
-            write_intents(self._conn, [ask.row for ask in asks], links, [ask.salt for ask in asks if ask.salt])
+            self._find_head()
+            links = self._chain.link(drafts)
+            write_intents(self._conn, [ask.row for ask in asks], links, _salts(drafts))
             self._chain.advance(links)
         except LedgerError as fault:
+            self._unsure = True
             log.error("the ledger can't commit intents: %s; %d requests were refused", fault, len(asks))
             settle(asks, f"the ledger can't commit an intent ({fault}); nothing was sent")
         else:
@@ -241,10 +266,12 @@ class Ledger:
             if not self._batch:
                 break
             try:
-                kept = write_entries(self._conn, self._batch)
+                kept = write_entries(self._conn, self._batch, self._keeper)
             except Unwritten as fault:
+                self._keeper.failed()
                 self._failed(fault)
                 return
+            self._keeper.written([str(request[0]) for _, request, _ in self._batch])
             self._written += kept
             self._written_seq = self._batch[-1][0]
             self._drop(spoiled := len(self._batch) - kept)
@@ -258,18 +285,50 @@ class Ledger:
 
     def _write_chain(self) -> None:
         """Link the decisions whose entries have been written, and anchor the head when it is time."""
-        if self._rows or self._batch or not self._drafts or (self._pause_s and not self._closing):
-            return
-        drafts = [self._drafts.popleft() for _ in range(len(self._drafts))]
+        while self._drafts and not self._rows and not self._batch:
+            if self._pause_s and not self._closing and time.monotonic() < (self._due or 0):
+                return
+            drafts = [self._drafts.popleft() for _ in range(min(len(self._drafts), MOST_LINKS))]
+            try:
+                self._link(drafts)
+            except Unwritten as fault:
+                self._drafts.extendleft(reversed(drafts))
+                self._failed(fault)
+                return
+            if self._pause_s:
+                self._worked()
+            self._anchors.keep(self._chain)
+            if self._asks and not self._closing:
+                return  # intents come first
+
+    def _link(self, drafts: Sequence[Draft]) -> None:
+        """Append to the chain. Raises Unwritten, and then none of it is there."""
+        self._find_head()
         links = self._chain.link(drafts)
         try:
-            write_chain(self._conn, links)
-        except (Unwritten, NotARow) as fault:
-            self._drafts.extendleft(reversed(drafts))
-            self._failed(fault)
-            return
-        self._chain.advance(links)
-        self._anchors.keep(self._chain)
+            write_chain(self._conn, links, _salts(drafts))
+        except Unwritten:
+            self._unsure = True
+            self._find_head()
+            if self._chain.head != links[-1][-1]:  # else the database has them, and only its answer was lost
+                raise
+        except NotARow as fault:
+            if len(drafts) == 1:
+                log.error("the audit chain dropped an entry of %s: %s", drafts[0].request_id, fault)
+            else:
+                for draft in drafts:
+                    self._link((draft,))
+        else:
+            self._chain.advance(links)
+
+    def _find_head(self) -> None:
+        """After a fault: where the chain really stands, so that no number is given twice. Raises Unwritten."""
+        if self._unsure:
+            try:
+                self._chain.stand(*head(self._conn, self.writer))
+            except sqlite3.Error as fault:
+                raise Unwritten(str(fault)) from fault
+            self._unsure = False
 
     def _write_notes(self) -> None:
         """Those that wait; a pause after a fault holds for them too."""
@@ -281,6 +340,13 @@ class Ledger:
             else:
                 if self._pause_s:
                     self._worked()
+
+    def _purge(self) -> None:
+        """Content that has expired goes; where that fails it is tried again."""
+        try:
+            self._keeper.purge(self._conn)
+        except sqlite3.Error as fault:
+            log.error("the ledger could not remove expired content: %s", fault)
 
     def _drop(self, entries: int) -> None:
         with self._count:
@@ -321,3 +387,14 @@ class Ledger:
                 return
             done.set()
             self._flushes.popleft()
+
+
+def place_of(url: str | None, default: Path) -> Place:
+    """Where the ledger is: at its URL, else in the file `default`. Raises LedgerError."""
+    if url is None:
+        return default
+    return url if is_postgres(url) else sqlite_path(url)
+
+
+def _salts(drafts: Sequence[Draft]) -> list[Row]:
+    return [(draft.request_id, draft.salt.hex()) for draft in drafts if draft.salt]

@@ -9,6 +9,7 @@ from smallfirst.privacy.categories import Classes, category_problems
 from smallfirst.privacy.classes import parse_class
 from smallfirst.privacy.custom import build_recognisers, recogniser_problems
 from smallfirst.privacy.detector import Detector, Recogniser
+from smallfirst.privacy.floors import Floors
 from smallfirst.privacy.guard import Guard
 from smallfirst.privacy.inspector import Inspector
 from smallfirst.privacy.matters import shipped
@@ -26,8 +27,10 @@ def detection_problems(settings: PrivacySettings) -> list[tuple[tuple[str, ...],
     return found
 
 
-def build_guard(settings: PrivacySettings) -> Guard:
-    """Raises ConfigError for a recogniser that can't be built, SetupError for an extra that is not installed."""
+def build_guard(settings: PrivacySettings, floors: Floors | None = None) -> Guard:
+    """`floors`: where sessions' classes are remembered; None: in memory.
+
+    Raises ConfigError for a recogniser that can't be built, SetupError for an extra that is not installed."""
     detector = build_detector(settings) if settings.detect else None
     inspector = None if detector is None else Inspector(detector)
     return Guard(
@@ -35,6 +38,7 @@ def build_guard(settings: PrivacySettings) -> Guard:
         inspector,
         on_error=settings.on_detector_error,
         unlocated=settings.unlocated,
+        floors=floors,
     )
 
 

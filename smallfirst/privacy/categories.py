@@ -21,7 +21,7 @@ _BY_CLASS = {
     ),
     DataClass.health: ("uk_nhs", "medical_record", "health_matter"),
     DataClass.financial: ("payment_card", "iban", "finance_matter"),
-    DataClass.secret: ("credential",),
+    DataClass.secret: ("credential", "token_ids"),
     DataClass.internal: ("private_network", "unreadable", "location"),
 }  # fmt: skip
 
@@ -29,10 +29,12 @@ CATEGORIES: Mapping[str, DataClass] = {name: of for of, names in _BY_CLASS.items
 """Every category that the built-in recognisers can report, and its class unless the config says otherwise.
 
 `private_network`: an address that names no person (10.0.0.1, 127.0.0.1). `unreadable`: what can't be looked into, such
-as an image.
+as an image. `token_ids`: a whole text as a tokeniser's numbers, which hide anything that the text may say.
 """
 
-IDENTIFYING = frozenset(CATEGORIES) - {"private_network", "unreadable", "health_matter", "finance_matter", "credential"}
+IDENTIFYING = frozenset(CATEGORIES) - {
+    "private_network", "unreadable", "token_ids", "health_matter", "finance_matter", "credential",
+}  # fmt: skip
 """What says who somebody is: a text that holds one is the more likely about somebody."""
 
 OFF = "off"

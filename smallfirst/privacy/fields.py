@@ -5,7 +5,9 @@ Knows field names and JSON values. Does not know what is looked for in the words
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+
+import msgspec
 
 UNHEARD = frozenset(
     (
@@ -38,3 +40,18 @@ def texts_in(value: object) -> Iterator[str]:
             stack.extend(reversed(one))
         elif type(one) is int and one > 999_999:
             yield str(one)
+
+
+_WHOLE_TEXTS = ("input", "prompt", "prompt_token_ids")
+"""Fields that are a text, or the numbers of its tokens."""
+
+
+def holds_tokens(fields: Mapping[str, msgspec.Raw]) -> bool:
+    """Whether a text is given as token numbers: no words in it, and yet all of them."""
+    for name in _WHOLE_TEXTS:
+        raw = fields.get(name)
+        if raw is not None and bytes(memoryview(raw)[:64]).lstrip()[:1] == b"[":
+            given = msgspec.json.decode(raw)
+            if any(type(one) is int or type(one) is list for one in given):
+                return True
+    return False

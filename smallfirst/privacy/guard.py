@@ -15,7 +15,7 @@ import msgspec
 from smallfirst.core import DataClass
 from smallfirst.errors import Forbidden
 from smallfirst.privacy.categories import IDENTIFYING, NOTHING, Found
-from smallfirst.privacy.floors import Floors
+from smallfirst.privacy.floors import Floors, MemoryFloors
 from smallfirst.privacy.inspector import Inspector
 from smallfirst.privacy.redaction import REDACTED_FROM, Redaction
 
@@ -43,11 +43,12 @@ class Guard:
         *,
         on_error: Literal["deny", "ignore"] = "deny",
         unlocated: Literal["deny", "send"] = "deny",
+        floors: Floors | None = None,
     ) -> None:
-        """`inspector` None: go by what parties say. `unlocated`: see `redact`."""
+        """`inspector` None: go by what parties say. `unlocated`: see `redact`. `floors` None: in memory only."""
         self.default_class, self.inspector, self._on_error = default_class, inspector, on_error
         self._unlocated = unlocated
-        self._floors = Floors()
+        self._floors: Floors = floors or MemoryFloors()
         self._usual = Assessed(default_class, ("default",))
 
     async def assess(
@@ -59,7 +60,8 @@ class Guard:
         key_class: DataClass | None = None,
         session: str | None = None,
     ) -> Assessed:
-        """Raises Forbidden (`detector_failed`) where the config would rather refuse than not know."""
+        """Raises Forbidden (`detector_failed`) where the config would rather refuse than not know, and LedgerError
+        where nobody can say which class the session has had."""
         found = NOTHING
         if self.inspector is not None:
             looked = self.inspector.look(fields)
@@ -68,7 +70,7 @@ class Guard:
             return self._usual
         if found.failed and self._on_error == "deny":
             raise Forbidden(_FAILED, code="detector_failed")
-        return self._decide(found, declared, key, key_class, session)
+        return await self._decide(found, declared, key, key_class, session)
 
     async def redact(self, fields: Mapping[str, msgspec.Raw], assessed: Assessed) -> Redaction | None:
         """Placeholders for what was found, or None where they would not be enough.
@@ -87,7 +89,7 @@ class Guard:
         explained = redaction.highest >= assessed.data_class
         return redaction if explained and left.data_class < REDACTED_FROM and not left.failed else None
 
-    def _decide(
+    async def _decide(
         self,
         found: Found,
         declared: DataClass | None,
@@ -97,7 +99,7 @@ class Guard:
     ) -> Assessed:
         said = (("declared", declared), ("key", key_class), ("default", self.default_class))
         highest = max(found.data_class, *(of for _, of in said if of is not None))
-        floor = highest if session is None else self._floors.raised(key, session, highest)
+        floor = highest if session is None else await self._floors.raised(key, session, highest)
         why = [name for name, of in said if of == floor]
         if floor > highest:
             why.append("session")
@@ -109,5 +111,6 @@ class Guard:
             self.inspector.warm()
 
     def close(self) -> None:
+        self._floors.close()
         if self.inspector is not None:
             self.inspector.close()

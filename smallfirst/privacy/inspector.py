@@ -15,10 +15,10 @@ from threading import Lock
 
 import msgspec
 
-from smallfirst.privacy.categories import NOTHING, Found
+from smallfirst.privacy.categories import NOTHING, Finding, Found
 from smallfirst.privacy.detector import Detector
-from smallfirst.privacy.fields import UNHEARD, texts_in
-from smallfirst.privacy.redaction import Redaction
+from smallfirst.privacy.fields import UNHEARD, holds_tokens, texts_in
+from smallfirst.privacy.redaction import REDACTED_FROM, Redaction
 
 MOST_REMEMBERED = 65_536
 ALOUD = 4_000
@@ -36,6 +36,7 @@ class Inspector:
         self._known: dict[bytes, Found] = {}
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="smallfirst-privacy")
         self._room = Lock()
+        self._tokens = detector.classes.highest([Finding("token_ids")])
         self.failures = 0
 
     def look(self, fields: Mapping[str, msgspec.Raw]) -> Found | None:
@@ -43,7 +44,7 @@ class Inspector:
 
         Never raises: a detector that does is `failed`.
         """
-        found: list[Found] = []
+        found: list[Found] = [self._tokens] if holds_tokens(fields) else []
         fresh: list[tuple[bytes, msgspec.Raw]] = []
         size = 0
         for part in _parts(fields):
@@ -64,10 +65,15 @@ class Inspector:
         """The same, read in a thread: the event loop serves others meanwhile."""
         fresh = [(blake2b(part, digest_size=16, key=self._key).digest(), part) for part in _parts(fields)]
         found = await asyncio.get_running_loop().run_in_executor(self._pool, self._look_all, fresh)
+        if holds_tokens(fields):
+            found.append(self._tokens)
         return _together(found) if found else NOTHING
 
     async def redact(self, fields: Mapping[str, msgspec.Raw]) -> Redaction | None:
-        """The fields with placeholders; None where a recogniser raises. Long ones are read in the thread."""
+        """The fields with placeholders; None where a recogniser raises, and where token numbers hide what should be
+        replaced. Long ones are read in the thread."""
+        if self._tokens.data_class >= REDACTED_FROM and holds_tokens(fields):
+            return None
         loop, size = asyncio.get_running_loop(), sum(len(memoryview(raw)) for raw in fields.values())
         try:
             if size > ALOUD:

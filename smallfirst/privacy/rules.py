@@ -175,7 +175,7 @@ def make_permit(rules: Sequence[Rule], data_class: DataClass, models: Sequence[M
     for model in models:
         for replica in model.replicas:
             said = _said(rules, data_class, model.name, replica)
-            spoke += [describe(rule) for rule in said]
+            spoke += [describe(rule, names_keys=False) for rule in said]
             does = {rule.do for rule in said}
             at = (model.name, replica.provider)
             may = any(
@@ -210,17 +210,22 @@ def refusal(permit: Permit, model: str | None = None, why: Sequence[str] = ()) -
     spoke."""
     asked = f"the model {model}" if model else "any configured model"
     cause = f" because of {', '.join(why)}" if why else ""
+    if "token_ids" in why:
+        cause += " (a text as token numbers can't be looked into: send the text, or set privacy.categories.token_ids)"
     return (
         f"data of class {permit.data_class.name}{cause} may not be sent to {asked} ({permit.rule}); where it may go is "
         "for `privacy.rules` in the gateway's config to say"
     )
 
 
-def describe(rule: Rule) -> str:
-    """`rule 2 allows personal, health to any model at device or premises`."""
+def describe(rule: Rule, *, names_keys: bool = True) -> str:
+    """`rule 2 allows personal, health to any model at device or premises`.
+
+    `names_keys` False: for the audit trail, which keeps for ever what it is given, and a key may be called as a person.
+    """
     names = ", ".join(data_class.name for data_class in sorted(rule.classes))
     does = {"allow": "allows", "redact": "allows, redacted,", "deny": "denies"}[rule.do]
-    return f"{rule.name} {does} {names} to {_target(rule.target)}{_when(rule.when)}"
+    return f"{rule.name} {does} {names} to {_target(rule.target)}{_when(rule.when, names_keys)}"
 
 
 def rule_problems(settings: PrivacySettings) -> list[tuple[tuple[str, ...], str]]:
@@ -297,10 +302,14 @@ def idle_rules(settings: PrivacySettings, models: Sequence[Model]) -> list[int]:
     return idle
 
 
-def _when(when: WhenSettings | None) -> str:
+def _when(when: WhenSettings | None, names_keys: bool) -> str:
     if when is None:
         return ""
-    said = [f"{name} is {' or '.join(several(value))}" for name in WHENS if (value := getattr(when, name)) is not None]
+    said = [
+        f"{name} is {' or '.join(several(value)) if names_keys or name != 'key' else 'one that the rule names'}"
+        for name in WHENS
+        if (value := getattr(when, name)) is not None
+    ]
     return f" when {' and '.join(said)}" if said else ""
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from smallfirst.errors import SetupError, StoreError
 from smallfirst.store.database import Run, Value
-from smallfirst.store.migrations import Step
+from smallfirst.store.migrations import MIGRATING, Step
 
 try:
     import psycopg
@@ -23,8 +23,6 @@ except ImportError as missing:  # pragma: no cover - the extra is installed wher
 CONNECT_S = 5
 STATEMENT_MS = 5000
 """A statement that takes longer, be it for a lock, is given up."""
-_MIGRATING = 0x5F1257
-"""The advisory lock under which processes that start together take turns."""
 
 
 class PostgresDatabase:
@@ -50,7 +48,7 @@ class PostgresDatabase:
     def migrate(self, room: str, steps: Sequence[Step]) -> None:
         """As store/migrations.py does it for SQLite, all missing steps in one transaction."""
         with self.transaction() as run:
-            run("SELECT pg_advisory_xact_lock(?)", (_MIGRATING,))
+            run("SELECT pg_advisory_xact_lock(?)", (MIGRATING,))
             run("CREATE TABLE IF NOT EXISTS schema_version (room TEXT PRIMARY KEY, version INTEGER NOT NULL)", ())
             rows = run("SELECT version FROM schema_version WHERE room = ?", (room,))
             done = int(rows[0][0]) if rows else 0

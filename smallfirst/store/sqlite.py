@@ -23,8 +23,6 @@ def sqlite_path(url: str) -> Path:
 
     Raises LedgerError for any other URL.
     """
-    if url.startswith(("postgresql:", "postgres:")):
-        raise LedgerError("ledger.url: PostgreSQL is not in this version; use sqlite:///path/to/ledger.db")
     path = url.removeprefix(SCHEME)
     if path == url or path in ("", ":memory:"):
         raise LedgerError(f"ledger.url: {_scheme(url)!r} names no file; write sqlite:///path/to/ledger.db")
@@ -56,6 +54,7 @@ def open_database(path: Path) -> sqlite3.Connection:
         conn.execute("PRAGMA fullfsync = ON")  # macOS: a sync is one only with this; elsewhere nothing changes
         conn.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         conn.execute("PRAGMA foreign_keys = ON")
+        conn.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten with zeros
     except sqlite3.Error as fault:
         conn.close()
         raise LedgerError(f"the ledger {path} can't be used: {fault}") from fault

@@ -74,7 +74,7 @@ def test_did_any_health_data_reach_a_cloud(ledger: Path) -> None:
 
 
 def test_a_refused_query_is_in_the_trail_and_reached_nobody(ledger: Path) -> None:
-    lines = [json.loads(line) for line in run(ledger, "export").splitlines()]
+    lines = [json.loads(line) for line in run(ledger, "export").splitlines()[:-1]]
     (refused,) = [one for one in lines if one["data_class"] == "personal"]
     assert (refused["kind"], refused["locations"], refused["detail"]["status"]) == ("decision", [], 403)
     assert refused["detail"]["why"] == ["email"]
@@ -82,7 +82,9 @@ def test_a_refused_query_is_in_the_trail_and_reached_nobody(ledger: Path) -> Non
 
 
 def test_exports_hold_the_same_entries(ledger: Path) -> None:
-    count = len(run(ledger, "export").splitlines())
+    *lines, end = map(json.loads, run(ledger, "export").splitlines())
+    count = len(lines)
+    assert (end["kind"], end["entries"]) == ("end", count)
     rows = list(csv.DictReader(io.StringIO(run(ledger, "export", "--format", "csv"))))
     assert len(rows) == count
     assert run(ledger, "export", "--format", "html").count("<tr>") == count + 1

@@ -23,6 +23,7 @@ ENVIRON = {
     name: f"{SECRET}-{name}"
     for name in ("OPENAI_API_KEY", "SUPPORT_KEY", "RESEARCH_KEY", "EU_API_KEY", "WARD_KEY", "LIBRARY_KEY")
 }
+ENVIRON |= {"SHORT_KEY": "dG9vIHNob3J0", "BAD_KEY": "not a key!", "MASTER_KEY": "00" * 32}
 
 SOUND = """\
 providers:
@@ -217,13 +218,26 @@ def test_names_numbers_and_addresses(old, new, line, says):
     ("policies: {auto: {accept: {slmm: 0.5}}}", "policies.auto.accept.slmm: there is no tier of this name"),
     ("policies: {p: {kind: fixed}}", "policies.p.model: a policy of kind fixed needs the name of a model"),
     ("ledger: {intent_from: helth}", "ledger.intent_from: unknown data class `helth`; did you mean `health`?"),
-    ("ledger: {url: 'postgresql://db/x'}", "ledger.url: must be sqlite:///PATH"),
+    ("ledger: {url: 'mysql://db/x'}", "ledger.url: must be sqlite:///PATH"),
+    ("ledger: {anchor: 's3://x/y'}", "ledger.anchor: must be stdout, a file, sqlite:///PATH or postgresql://"),
+    ("ledger: {content: encrypted, content_days: {health: 3}}", "ledger.master_key: content is never kept without"),
+    ('ledger: {content: encrypted, master_key: "${BAD_KEY}"}', "ledger.master_key: is neither base64 nor hex"),
+    ('ledger: {content: encrypted, master_key: "${SHORT_KEY}"}', "ledger.master_key: holds 9 bytes, not 32"),
+    ('ledger: {content: encrypted, master_key: "${MASTER_KEY}"}', "ledger.content_days: say of which data classes"),
+    ("ledger: {content_days: {helth: 3}}", "ledger.content_days.helth: unknown data class `helth`"),
+    ("ledger: {content_days: {health: 0}}", "ledger.content_days.health: 0 is too few"),
+    ("ledger: {floor_days: 0}", "ledger.floor_days: must be above 0"),
     ("ledger: {batch_rows: 0}", "ledger.batch_rows: 0 is too small; the least is 1"),
     ("server: {listen: '4000'}", "server.listen: must be HOST:PORT"),
     ("router: {prior: 2}", "router.prior: 2.0 is not between 0 and 1"),
     ("privacy: {default_class: helth}", "privacy.default_class: unknown data class `helth`"),
     ("privacy: {rules: [{class: [pubic], do: allow}]}", "privacy.rules[0].class: unknown data class `pubic`"),
     ("privacy: {rules: [{class: [public], to: {model: bets}, do: allow}]}", "privacy.rules[0].to.model: unknown"),
+    ("privacy: {rules: [{class: [public, internal], do: allow}, {class: [internal], do: deny}]}",
+     "privacy.rules[1].do: rule 1 says allow of internal to the same; keep one of the two"),
+    ("privacy: {rules: [{class: [public, internal, personal, health, financial, secret], do: allow},"
+     " {class: [public, internal, personal, health, financial, secret], when: {tag: x}, do: deny}]}",
+     "privacy.rules[1].do: leaves those whom it speaks of no model for any class"),
     ("privacy: {rules: []}", "privacy.default_class: no model of any tier may see `internal`, the class of a query"),
     ("keys: {accept: [{name: a, key: '${WARD_KEY}', models: [auto]}]}", "keys.accept[0].models[0]: unknown model"),
     ("keys: {accept: [{name: a, key: '${WARD_KEY}'}, {name: a, key: '${EU_API_KEY}'}]}", "keys.accept[1].name: "),

@@ -241,7 +241,10 @@ class Kept:
     def __init__(self):
         self.entries, self.intents = [], []
 
-    def record(self, entry):
+    def keeps(self, data_class):
+        return False
+
+    def record(self, entry, content=None):
         self.entries.append(entry)
 
     async def intent(self, intent):

@@ -14,6 +14,7 @@ from smallfirst.cli.running import running
 from smallfirst.cli.settings import Settings
 from smallfirst.models.loopback import ScriptedUpstream, Wire
 from smallfirst.models.settings import CostSettings, ModelSettings, ProviderSettings
+from smallfirst.privacy.settings import PrivacySettings
 
 PRICE = CostSettings(input_per_m=1, output_per_m=1)
 
@@ -107,3 +108,27 @@ def test_an_upstream_that_sends_no_vectors(embedder):
     embedder.upstream._script = lambda _: Wire(steps=(msgspec.json.encode({"data": []}),))
     with pytest.raises(openai.InternalServerError):
         embedder.client.embeddings.create(model="vectors", input="x")
+
+
+def test_token_numbers_do_not_reach_a_cloud_unless_the_config_says_so(tmp_path, home):
+    for categories, reaches in (({}, False), ({"token_ids": "internal"}, True)):
+        with ScriptedUpstream(vectors) as upstream:
+            settings = Settings(
+                providers={"far": ProviderSettings(url=upstream.url, key="up-key", location="cloud/us")},
+                models={
+                    "small": ModelSettings(provider="far", cost=PRICE),
+                    "vectors": ModelSettings(provider="far", model="org/embed", embeds=True, cost=PRICE),
+                },
+                tiers=({"slm": ("small",)},),
+                privacy=PrivacySettings(categories=categories),
+            )
+            app = App(settings, {"HOME": str(home)}, ledger_path=tmp_path / "l.db", probes={})
+            with running(app) as url:
+                client = openai.OpenAI(base_url=url, api_key="none", max_retries=0)
+                client.embeddings.create(model="vectors", input=["text"])
+                if reaches:
+                    client.embeddings.create(model="vectors", input=[15339, 1917])
+                else:
+                    with pytest.raises(openai.PermissionDeniedError, match=r"privacy\.categories\.token_ids"):
+                        client.embeddings.create(model="vectors", input=[15339, 1917])
+            assert len(upstream.requests) == 1 + reaches

@@ -9,12 +9,13 @@ import sqlite3
 import pytest
 
 from smallfirst.core import DataClass, Intent
-from smallfirst.errors import DataError
+from smallfirst.errors import DataError, LedgerError
 from smallfirst.ledger.anchors import read_anchors
 from smallfirst.ledger.audit import lines, reached, verify
 from smallfirst.ledger.chain import Shadowed, digest_of, salted
-from smallfirst.ledger.erasure import access, erase, retain
+from smallfirst.ledger.erasure import access, erase
 from smallfirst.ledger.queries import open_ledger
+from smallfirst.ledger.retention import retain
 from smallfirst.ledger.settings import LedgerSettings
 from smallfirst.ledger.writer import Ledger
 from tests.ledger.entries import NOW
@@ -152,6 +153,58 @@ def test_a_broken_anchor_file_is_named_by_line(tmp_path):
         list(read_anchors(str(tmp_path / "a.jsonl")))
 
 
+ANCHOR = '{{"writer":"{}","seq":{},"hash":"{}","at":1}}\n'
+
+
+@pytest.mark.parametrize(("text", "says"), [
+    (ANCHOR.format("w", 1, "h") + ANCHOR.format("w", 2, "h")[:-9], r"a\.jsonl:2: the file was cut off in this line"),
+    (ANCHOR.format("w", 5, "h") + ANCHOR.format("v", 1, "h") + ANCHOR.format("w", 3, "h"),
+     r"a\.jsonl:3: entry 3 after 5 \(line 1\): anchors only grow"),
+    ('{"writer":"w","seq":"1"}\n', r"a\.jsonl:1: not an anchor"),
+])  # fmt: skip
+def test_an_anchor_file_that_was_cut_off_or_edited_is_named_by_line(tmp_path, text, says):
+    (tmp_path / "a.jsonl").write_text(text)
+    with pytest.raises(DataError, match=says):
+        list(read_anchors(str(tmp_path / "a.jsonl")))
+
+
+def test_anchors_that_are_not_there_are_an_error(tmp_path):
+    for place in (str(tmp_path / "none.jsonl"), f"sqlite:///{tmp_path / 'none.db'}"):
+        with pytest.raises(DataError, match="none"):
+            list(read_anchors(place))
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_an_entry_that_differs_from_its_anchor_is_named_with_the_anchors_line(tmp_path):
+    path, place = tmp_path / "l.db", tmp_path / "a.jsonl"
+    write(path, [entry(n) for n in range(3)], anchor=str(place), anchor_s=0)
+    said = place.read_text().splitlines(keepends=True)
+    last = json.loads(said[-1])
+    place.write_text("".join([*said, said[-1].replace(last["hash"], "0" * 64)]))
+    (damage,) = verify(open_ledger(path), read_anchors(str(place))).damages
+    assert damage.seq == last["seq"]
+    assert f"a.jsonl:{len(said)}, and anchored at {place}:{len(said) + 1}" in damage.what
+    place.write_text(said[-1].replace(last["hash"], "0" * 64))
+    (damage,) = verify(open_ledger(path), read_anchors(str(place))).damages
+    assert damage.what == f"it is not the entry that was anchored at {place}:1"
+
+
+def test_heads_go_to_standard_output(tmp_path, capfd):
+    write(tmp_path / "l.db", [entry(1)], anchor="stdout", anchor_s=0)
+    lines_ = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [one["seq"] for one in lines_] == sorted(one["seq"] for one in lines_)
+    assert lines_[-1]["seq"] == 2
+
+
+def test_a_ledger_file_that_was_cut_off_is_an_error_that_says_so(tmp_path):
+    path = tmp_path / "l.db"
+    write(path, [entry(n) for n in range(300)])
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+    with pytest.raises(LedgerError, match=r"malformed|not a database"):
+        verify(open_ledger(path))
+
+
 def test_erasing_unties_and_the_chain_still_verifies(tmp_path):
     path = tmp_path / "l.db"
     write(path, [entry(1, session="s", tags=("ann",)), entry(2, session="t")], [intent(1), intent(2)])
@@ -160,11 +213,11 @@ def test_erasing_unties_and_the_chain_still_verifies(tmp_path):
         "SELECT salt, content FROM salt JOIN chain USING (request_id) WHERE request_id = 'sf-0001' AND content != ''"
     ).fetchone()
     assert digest_of(WORDS, bytes.fromhex(salt)) == content
-    assert erase(conn, "session", "s", "e1") == 1
+    assert erase(conn, "session", "s", "e1").requests == ("sf-0001",)
     assert conn.execute("SELECT request_id FROM salt").fetchall() == [("sf-0002",)]
     kept = access(conn, "request", "sf-0001")[0]
     assert (kept["session_id"], kept["tags"], kept["key_id"]) == (None, "[]", "(erased)")
-    assert erase(conn, "session", "s", "e2") == 0
+    assert erase(conn, "session", "s", "e2").requests == ()
     found = verify(open_ledger(path))
     assert found.whole
     assert [line.detail["requests"] for line in lines(conn, 0, 1 << 60) if line.kind == "erasure"] == [1, 0]

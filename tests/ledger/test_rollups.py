@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 from smallfirst.core import DataClass, OutReason, Reason
 from smallfirst.ledger.commits import write_entries
-from smallfirst.ledger.erasure import DAY_US, erase, retain
+from smallfirst.ledger.content import DAY_US
+from smallfirst.ledger.erasure import erase
 from smallfirst.ledger.migrations import HOUR_US, ROOM, STEPS
 from smallfirst.ledger.queries import open_ledger, summary
+from smallfirst.ledger.retention import retain
 from smallfirst.ledger.rollups import bucket, middle, rebuild
 from smallfirst.ledger.rows import entry_rows
 from smallfirst.store.migrations import migrate
@@ -157,6 +159,7 @@ def test_an_entry_that_no_database_takes_adds_nothing(tmp_path):
 CHILD = """
 import sys
 from pathlib import Path
+from smallfirst.ledger.retention import retain
 from smallfirst.ledger.settings import LedgerSettings
 from smallfirst.ledger.writer import Ledger
 from entries import NOW, entry

@@ -13,7 +13,7 @@ from smallfirst.errors import LedgerError
 from smallfirst.ledger import writer as writer_module
 from smallfirst.ledger.migrations import ROOM, STEPS
 from smallfirst.ledger.settings import LedgerSettings
-from smallfirst.ledger.writer import Ledger
+from smallfirst.ledger.writer import Ledger, place_of
 from smallfirst.store.migrations import migrate
 from smallfirst.store.sqlite import open_database
 
@@ -300,11 +300,12 @@ def test_two_writers_share_a_file(path):
 
 
 def test_the_url_of_the_settings_goes_before_the_path(tmp_path):
-    Ledger.open(LedgerSettings(url=f"sqlite:///{tmp_path / 'named.db'}"), tmp_path / "other.db").close()
-    assert (tmp_path / "named.db").exists()
-    assert not (tmp_path / "other.db").exists()
-    with pytest.raises(LedgerError, match="not in this version"):
-        Ledger.open(LedgerSettings(url="postgresql://db/x"), tmp_path / "other.db")
+    other = tmp_path / "other.db"
+    assert place_of(f"sqlite:///{tmp_path / 'named.db'}", other) == tmp_path / "named.db"
+    assert place_of("postgresql://db/x", other) == "postgresql://db/x"
+    assert place_of(None, other) == other
+    with pytest.raises(LedgerError, match="names no file"):
+        place_of("mysql://db/x", other)
 
 
 def test_a_newer_ledger_is_refused(path):

@@ -15,7 +15,7 @@ from smallfirst.errors import ConfigError, Forbidden
 from smallfirst.privacy.categories import Finding
 from smallfirst.privacy.custom import build_recognisers
 from smallfirst.privacy.detector import Detector
-from smallfirst.privacy.floors import Floors
+from smallfirst.privacy.floors import MemoryFloors
 from smallfirst.privacy.guard import Guard
 from smallfirst.privacy.inspector import Inspector
 from smallfirst.privacy.matters import shipped
@@ -134,15 +134,15 @@ def test_once_sensitive_a_session_stays_so():
 
 @given(st.lists(st.sampled_from(DataClass), min_size=1))
 def test_a_sessions_class_never_falls(classes):
-    floors = Floors()
-    seen = [floors.raised(None, "s", one) for one in classes]
+    floors = MemoryFloors()
+    seen = [asyncio.run(floors.raised(None, "s", one)) for one in classes]
     assert seen == sorted(seen)
 
 
 def test_sessions_are_bounded():
-    floors = Floors(most=3)
+    floors = MemoryFloors(most=3)
     for n in range(10):
-        floors.raised(None, str(n), DataClass.health)
+        asyncio.run(floors.raised(None, str(n), DataClass.health))
     assert len(floors._floors) == 3
 
 

@@ -114,14 +114,10 @@ def test_urls(monkeypatch, tmp_path):
     assert sqlite_path("sqlite:///~/ledger.db") == tmp_path / "ledger.db"
 
 
-@pytest.mark.parametrize("url", ["postgresql://me:hunter2@db/x", "postgres://db/x"])
-def test_postgresql_is_not_in_this_version(url):
-    with pytest.raises(LedgerError, match="not in this version") as caught:
-        sqlite_path(url)
-    assert "hunter2" not in str(caught.value)
-
-
-@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "mysql://u:hunter2@db/x", "x.db"])
+@pytest.mark.parametrize(
+    "url",
+    ["sqlite://", "sqlite:///", "sqlite:///:memory:", "mysql://u:hunter2@db/x", "postgres://u:hunter2@db/x", "x.db"],
+)
 def test_urls_that_name_no_file(url):
     with pytest.raises(LedgerError, match=r"ledger\.url") as caught:
         sqlite_path(url)

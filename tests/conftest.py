@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-KEEPER = Path(__file__).parents[1] / "store" / "postgres_keeper.py"
+KEEPER = Path(__file__).parent / "store" / "postgres_keeper.py"
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +30,7 @@ def postgres_server() -> Iterator[str]:
     assert url, "PostgreSQL did not start"
     yield url
     keeper.stdin.close()
-    keeper.wait(30)
+    keeper.wait(60)
     keeper.stdout.close()
 
 
