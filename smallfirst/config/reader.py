@@ -84,8 +84,9 @@ class Reader:
         chosen = [*(one for one in words if node.value in one.values), *others]
         if not chosen:
             return self._wrong(node, wanted, path)
-        if words and isinstance(chosen[0], kinds.IntType | kinds.FloatType) and number(node, chosen[0]) is None:
-            return self._wrong(node, wanted, path)  # a word or a number, and it is neither
+        if words and isinstance(chosen[0], kinds.IntType | kinds.FloatType):  # a word or a number
+            if not isinstance(node, yaml.ScalarNode) or number(node, chosen[0]) is None:
+                return self._wrong(node, wanted, path)
         return self.read(node, chosen[0], path)
 
     def _struct(self, node: yaml.Node, wanted: kinds.StructType, path: Path) -> Any:

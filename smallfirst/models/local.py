@@ -103,6 +103,7 @@ class LocalStream:
         self._sender, self._call, self._permit = sender, call, permit
         self._outcome: Outcome | None = None
         self.tokens = 0
+        self.logprob: float | None = None
         self.tail: tuple[bytes, ...] = ()
 
     @property
