@@ -84,9 +84,9 @@ class Reader:
         chosen = [*(one for one in words if node.value in one.values), *others]
         if not chosen:
             return self._wrong(node, wanted, path)
-        if words and isinstance(chosen[0], kinds.IntType | kinds.FloatType):  # a word or a number
-            if not isinstance(node, yaml.ScalarNode) or number(node, chosen[0]) is None:
-                return self._wrong(node, wanted, path)
+        one = chosen[0]
+        if words and isinstance(one, kinds.IntType | kinds.FloatType) and not _is_number(node, one):
+            return self._wrong(node, wanted, path)
         return self.read(node, chosen[0], path)
 
     def _struct(self, node: yaml.Node, wanted: kinds.StructType, path: Path) -> Any:
@@ -229,6 +229,10 @@ def number(node: yaml.ScalarNode, wanted: kinds.Type) -> int | float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) else None
+
+
+def _is_number(node: yaml.Node, wanted: kinds.IntType | kinds.FloatType) -> bool:
+    return isinstance(node, yaml.ScalarNode) and number(node, wanted) is not None
 
 
 def _fits(node: yaml.Node, wanted: kinds.Type) -> bool:

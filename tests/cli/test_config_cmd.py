@@ -94,13 +94,13 @@ def test_starter_file_is_fine(run, tmp_path):
 
 def test_check_names_every_mistake_and_fails(run, tmp_path):
     file = tmp_path / "bad.yaml"
-    file.write_text(SOUND + "servr: {}\npolicies: {auto: {kind: cascde}}\nledger: {content: encrypted}\n")
+    file.write_text(SOUND + "servr: {}\npolicies: {auto: {kind: cascde}}\nledger: {content: plain}\n")
     result = run("check", file)
     assert result.exit_code == 1
     for says in (
         "line 3: providers.openai.key: the environment variable OPENAI_API_KEY is not set",
         "line 10: unknown key `servr`; did you mean `server`?",
-        "line 12: ledger.content: `encrypted` is known, but not in this version",
+        "line 12: ledger.content: must be one of `encrypted`, `none`",
         "line 11: policies.auto.kind: must be one of `cascade`, `certified`, `fixed`, `panel`, `threshold`",
         "bad.yaml: 4 mistakes",
     ):

@@ -235,7 +235,7 @@ class Dial(msgspec.Struct):
 @pytest.mark.parametrize(("written", "read"), [("certified", "certified"), ("0.9", 0.9), ("1", 1.0)])
 def test_a_word_or_a_number(written, read):
     assert parse(f"threshold: {written}".encode(), Dial, {})[0].threshold == read
-    with pytest.raises(ConfigError, match="must be a number, not text"):
+    with pytest.raises(ConfigError, match="must be `certified` or a number, not text"):
         parse(b"threshold: sure", Dial, {})
 
 
