@@ -112,7 +112,7 @@ def test_a_wait_is_a_word_or_milliseconds():
 
     assert hedging("p95") == hedging("250") == hedging("0.5") == []
     for wrong in ("p50", "'250'", "true", "[]"):
-        with pytest.raises(ConfigError, match="policies.auto.hedge.after: must be `p95` or a number"):
+        with pytest.raises(ConfigError, match=r"policies\.auto\.hedge\.after: must be `p95` or a number"):
             hedging(wrong)
     bad = found(SOUND + "resilience: {hedge: {after: 0, most: -1}}\nsessions: {horizon: 0}\n")
     assert [line.split(": ")[1] for line in bad] == [
