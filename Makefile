@@ -38,8 +38,8 @@ check: $(VENV)/.dev ## format, lint, strict types, import rules, pages that say 
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest tests/docs tests/ledger/test_docs.py tests/cli/test_config_cmd.py
 
-BENCHES = startup.py classifier.py ledger.py gateway.py embedded.py
-RECORDED = quality/agreement_rule.py quality/replay_recorded.py "quality/replay_recorded.py --lineup mmlu_pro --limit 1500"
+BENCHES = startup.py classifier.py ledger.py gateway.py embedded.py commit.py hedging.py
+RECORDED = quality/agreement_rule.py quality/replay_recorded.py "quality/replay_recorded.py --lineup mmlu_pro --limit 1500" quality/give_up.py sessions.py
 
 bench: $(VENV)/.dev ## half an hour: every program under bench/, then the tables of docs/benchmarks.md
 	@$(BIN)/smallfirst models pull smollm2-135m

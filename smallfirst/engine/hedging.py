@@ -31,12 +31,17 @@ class Hedger:
         self._whole: dict[Gate, Sketch] = {}
         self._first: dict[Gate, Sketch] = {}
 
-    def note(self, gate: Gate, wait_s: float, *, streamed: bool) -> None:
-        """A call has waited so long: for its answer, or for a stream's first event."""
+    def note(self, gate: Gate, wait_s: float, *, streamed: bool, stopped: bool = False) -> None:
+        """A call has waited so long: for its answer, or for a stream's first event.
+
+        `stopped`: it would have taken longer. That says something only of one that was longer than usual already.
+        """
         kind = self._first if streamed else self._whole
         sketch = kind.get(gate)
         if sketch is None:
             sketch = kind[gate] = Sketch()
+        if stopped and ((usual := sketch.usual_s) is None or wait_s < usual):
+            return
         sketch.note(wait_s)
 
     def usual_s(self, gates: Iterable[Gate], *, streamed: bool) -> float | None:

@@ -128,7 +128,7 @@ class Caller:
             else:
                 gate.leave(outcome.status, outcome.retry_after_s)
             if self._hedger is not None and (outcome is None or outcome.ok):
-                self._hedger.note(gate, _since_s(began_us), streamed=False)
+                self._hedger.note(gate, _since_s(began_us), streamed=False, stopped=outcome is None)
         return outcome
 
     async def stream(self, start: Start) -> Begun | Outcome:
@@ -166,7 +166,7 @@ class Caller:
             await stream.aclose()
             gate.leave(None)
             if self._hedger is not None:
-                self._hedger.note(gate, _since_s(began_us), streamed=True)
+                self._hedger.note(gate, _since_s(began_us), streamed=True, stopped=True)
             raise
         if first is None:
             await stream.aclose()

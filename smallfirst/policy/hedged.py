@@ -66,6 +66,7 @@ class _Race:
         self._theirs: dict[int, int] = {}
         self._running: dict[int, Start] = {}  # the plan's calls, by our ids
         self._late: set[int] = set()
+        self._unwatched: set[int] = set()  # calls whose first tokens the plan did not ask to hear of
         self._asked: list[str] = []
         self._hedge: Start | None = None
         self._came: Outcome | None = None  # what the second call brought, where it was not good enough
@@ -98,6 +99,8 @@ class _Race:
 
     def _told(self, event: Event) -> tuple[Command, ...]:
         """Pass an event on to the plan, under its own id, and obey what it says."""
+        if isinstance(event, Progress) and event.id in self._unwatched:
+            return ()
         if isinstance(event, (Done, Progress)):
             if isinstance(event, Done):
                 self._running.pop(event.id, None)
@@ -145,6 +148,8 @@ class _Race:
         hedge = self._hedge
         assert hedge is not None  # noqa: S101 - _is_hedge has looked
         self._ours[start.id], self._theirs[hedge.id] = hedge.id, start.id
+        if not start.watch:
+            self._unwatched.add(hedge.id)
         if self._came is None:
             self._running[hedge.id] = hedge
             return ()

@@ -106,6 +106,31 @@ def test_a_client_that_leaves_stops_both_and_both_are_paid() -> None:
     assert busy(balancer) == 0
 
 
+def test_a_call_that_is_stopped_at_once_gives_its_place_back() -> None:
+    calls, _, balancer = caller([HANGS], hedger())
+
+    async def main() -> None:
+        task = asyncio.create_task(calls.ask(Start(1, "m")))
+        await asyncio.sleep(0)  # it has its place, and the task that calls has not begun
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(main())
+    assert busy(balancer) == 0
+
+
+def test_what_was_stopped_early_says_nothing_of_how_long_calls_take() -> None:
+    hedging, gates = hedger(after="p95"), Balancer().gates(MODEL)
+    for _ in range(30):
+        hedging.note(gates[0], 1.0, streamed=False)
+    for _ in range(300):
+        hedging.note(gates[0], 0.01, streamed=False, stopped=True)
+    assert hedging.usual_s(gates, streamed=False) >= 1.0
+    for _ in range(300):
+        hedging.note(gates[0], 9.0, streamed=False, stopped=True)
+    assert hedging.usual_s(gates, streamed=False) >= 9.0
+
+
 def test_no_more_second_calls_than_allowed() -> None:
     hedging = hedger(after=1.0, most=0.25)
     slow = Reply(text="fine", usage=Usage(7, 3), delay_s=0.004)

@@ -9,8 +9,11 @@ from smallfirst.calibrate.certificate import Differences
 from smallfirst.core import Dials, OutReason, Query, Reason, Tier
 from smallfirst.engine.virtual import simulate
 from smallfirst.monitor.guard import ONE_TURN, Guarded
+from smallfirst.policy.cascade import Cascade
+from smallfirst.policy.hand_over import HandingOver
+from smallfirst.policy.hedged import Hedged
 from tests.monitor.promises import MODELS, bound, certificate, guarded
-from tests.policy.stage import DOWN, MID, TIERS, TOP, asked, facts, play, script
+from tests.policy.stage import DOWN, MID, TIERS, TOP, Play, asked, facts, play, script
 
 
 def ask(policy, *tags, turns=0):
@@ -45,6 +48,24 @@ def test_a_voided_certificate_does_not_look_at_its_ladder():
 
     policy = Guarded("promise", certificate(), MODELS, no_rung, Differences(voiding=("the ladder is another",)))
     assert play(policy).decision.out_reason is OutReason.digest
+
+
+def test_what_the_highest_tier_answered_beside_a_slow_model_stands_outside():
+    policy = Guarded(
+        "promise", certificate(), MODELS, lambda rung: Hedged(Cascade("promise"), 200), Differences()
+    )  # fmt: skip
+    trace = play(policy, {"s1": Play(after_ms=900)})
+    assert (asked(trace), trace.decision.reason) == (["s1", "f1"], Reason.hedged)
+    assert standing(trace) == (policy.certificate.id, OutReason.hedge)
+    assert standing(play(policy)) == (policy.certificate.id, None)
+
+
+def test_what_was_written_with_a_draft_stands_outside():
+    policy = Guarded(
+        "promise", certificate(), MODELS, lambda rung: HandingOver(Cascade("promise"), "draft"), Differences()
+    )  # fmt: skip
+    trace = play(policy, {"s1": Play(0.3, "perhaps")})
+    assert standing(trace) == (policy.certificate.id, OutReason.draft)
 
 
 def test_a_changed_price_only_warns():
