@@ -36,7 +36,8 @@ _FREE = r"(?<![\w.,])[.,]\d{1,2}(?!\d)"
 NUMBER = rf"(?:{_GROUPED}|{_PLAIN}|{_FREE})"
 _MINUS = r"[-\u2212\u2013]"
 _AMOUNT = re.compile(
-    rf"(?<![\w.,])(?P<open>\()?(?P<minus>{_MINUS}\s?)?(?:(?P<before>{_SIGN})[ \u00a0]{{0,2}}(?P<inner>{_MINUS})?)?"
+    r"(?<![\w.,])(?<!\d[:/-])"
+    rf"(?P<open>\()?(?P<minus>{_MINUS}\s?)?(?:(?P<before>{_SIGN})[ \u00a0]{{0,2}}(?P<inner>{_MINUS})?)?"
     rf"(?P<number>{NUMBER})(?P<after>[ \u00a0]?(?:{_SIGN})(?!\w))?(?P<behind>-(?![\d\w]))?(?P<close>\))?"
 )
 _NOT_AFTER = re.compile(r"[\d/:]|[.,]\d|[-\u2212\u2013]\d|\w")
