@@ -21,7 +21,7 @@ from smallfirst.tasks.extract.names import loose
 from smallfirst.tasks.extract.normal import normalise
 from smallfirst.tasks.extract.patterns import Patterns
 from smallfirst.tasks.extract.schema import Field
-from smallfirst.tasks.extract.spans import ROLES, brackets, describe_pieces, describe_run, longest
+from smallfirst.tasks.extract.spans import ROLES, contour, describe_pieces, describe_run, longest, rare
 from smallfirst.tasks.extract.values import Value, apart, best
 
 Floats = npt.NDArray[np.float64]
@@ -77,12 +77,12 @@ def find_candidates(field: Field, document: str) -> Candidates:
 def _runs(field: Field, document: str) -> Candidates:
     layout = read_layout(document)
     thought = {(value.start, value.end): value.confidence for value in Patterns(field).find(document)}
-    level = brackets(document, layout)
+    shape = contour(document, layout)
     runs, seen = [], []
     for first, opening in enumerate(layout.pieces):
         for last, closing in enumerate(layout.pieces[first : first + longest(field)], first):
             runs.append(Run(opening.start, closing.end, "", first, last))
-            names = describe_run(layout, level, first, last)
+            names = describe_run(layout, shape, first, last)
             if (chance := thought.get((opening.start, closing.end))) is not None:
                 names.append(f"patterns={chance:.1f}")
             seen.append(names)
@@ -177,7 +177,8 @@ class Ranker:
         if self._table is None:
             return scores
         place, unknown = self._places.get, len(self._places)
-        rows = [[place(name, unknown) for name in seen] for seen in (EDGES[0], *candidates.pieces, EDGES[1])]
+        pieces = ([*seen, rare(seen, self._places)] for seen in candidates.pieces)
+        rows = [[place(name, unknown) for name in seen] for seen in (EDGES[0], *pieces, EDGES[1])]
         roles = np.array([self._table[row].sum(0) for row in rows])
         first = np.array([run.first for run in candidates.runs])
         last = np.array([run.last for run in candidates.runs])

@@ -9,7 +9,7 @@ says nothing of the next. Needs the extra `learn` (scipy comes with scikit-learn
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -18,10 +18,10 @@ import numpy.typing as npt
 
 from smallfirst.errors import DataError, SetupError
 from smallfirst.tasks.extract.ranker import EDGES, Candidates, Floats, Ints, Weights
-from smallfirst.tasks.extract.spans import ROLES
+from smallfirst.tasks.extract.spans import RARE, ROLES, rare
 
 FEWEST_GROUPS = 2
-_ROUNDS = 300
+_ROUNDS = 120
 
 
 class Example(msgspec.Struct, frozen=True):
@@ -53,7 +53,8 @@ class Problem:
         self._seen = _matrix((seen for one in usable for seen in one.candidates.seen), self._names)
         self._pieces: Any = None
         if self._with_pieces:
-            rows = (row for one in usable for row in (EDGES[0], *one.candidates.pieces, EDGES[1]))
+            self._piece_names |= {name: len(self._piece_names) + n for n, name in enumerate(RARE)}
+            rows = (row for one in usable for row in (EDGES[0], *self._with_rare(one), EDGES[1]))
             self._pieces = _matrix(rows, self._piece_names)
         self._first, self._last = self._places()
         counts = [len(one.right) for one in usable]
@@ -61,6 +62,9 @@ class Problem:
         self._right = np.array([right for one in usable for right in one.right], dtype=bool)
         self._absent = np.array([one.absent for one in usable])
         self._found: Floats | None = None  # the last fit, where the next one starts
+
+    def _with_rare(self, one: Example) -> Iterator[list[str]]:
+        return ([*seen, rare(seen, self._piece_names)] for seen in one.candidates.pieces)
 
     def _places(self) -> tuple[Ints, Ints]:
         """(n,) first and last piece of each run, counted through all documents with their edges."""
