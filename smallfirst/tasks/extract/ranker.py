@@ -7,8 +7,9 @@ chance of its own. Dictionaries and numpy are all it takes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from functools import lru_cache
+from itertools import accumulate
 
 import msgspec
 import numpy as np
@@ -21,7 +22,7 @@ from smallfirst.tasks.extract.names import loose
 from smallfirst.tasks.extract.normal import normalise
 from smallfirst.tasks.extract.patterns import Patterns
 from smallfirst.tasks.extract.schema import Field
-from smallfirst.tasks.extract.spans import ROLES, contour, describe_pieces, describe_run, longest, rare
+from smallfirst.tasks.extract.spans import RARE, RARES, ROLES, contour, describe_pieces, describe_run, longest, rare
 from smallfirst.tasks.extract.values import Value, apart, best
 
 Floats = npt.NDArray[np.float64]
@@ -87,6 +88,21 @@ def _runs(field: Field, document: str) -> Candidates:
                 names.append(f"patterns={chance:.1f}")
             seen.append(names)
     return Candidates(tuple(runs), seen, described_pieces(document))
+
+
+def with_rare(candidates: Candidates, known: Container[str]) -> Candidates:
+    """What is seen once it is known which words are: of each piece, and of each run, how many are not."""
+    counts = [rare(seen, known) for seen in candidates.pieces]
+    pieces = [
+        [*seen, RARE[0] if count is None else RARE[1 + min(count, 3)]]
+        for seen, count in zip(candidates.pieces, counts, strict=True)
+    ]
+    before = [0, *accumulate(count or 0 for count in counts)]
+    seen = [
+        [*names, RARES[min(before[run.last + 1] - before[run.first], 3)]]
+        for names, run in zip(candidates.seen, candidates.runs, strict=True)
+    ]
+    return Candidates(candidates.runs, seen, pieces)
 
 
 def is_right(field: Field, document: str, candidates: Candidates, wanted: Sequence[str]) -> tuple[bool, ...]:
@@ -172,13 +188,14 @@ class Ranker:
         return Run(run.start, run.end, normal, run.first, run.last)
 
     def _scores(self, candidates: Candidates) -> Floats:
+        if self._table is not None:
+            candidates = with_rare(candidates, self._places)
         value = self._values.get
         scores = np.array([sum(value(name, 0.0) for name in seen) for seen in candidates.seen])
         if self._table is None:
             return scores
         place, unknown = self._places.get, len(self._places)
-        pieces = ([*seen, rare(seen, self._places)] for seen in candidates.pieces)
-        rows = [[place(name, unknown) for name in seen] for seen in (EDGES[0], *pieces, EDGES[1])]
+        rows = [[place(name, unknown) for name in seen] for seen in (EDGES[0], *candidates.pieces, EDGES[1])]
         roles = np.array([self._table[row].sum(0) for row in rows])
         first = np.array([run.first for run in candidates.runs])
         last = np.array([run.last for run in candidates.runs])

@@ -103,13 +103,14 @@ def longest(field: Field) -> int:
     return LONGEST.get(field.type, 4)
 
 
-def rare(seen: list[str], known: Container[str]) -> str:
-    """How many words of a piece are not known: a name mostly has one, a label or a slogan none."""
+def rare(seen: list[str], known: Container[str]) -> int | None:
+    """Words of a piece that are not known, None where it has no words: a name mostly has one, a label or slogan none."""
     words = [name for name in seen if name.startswith("word:") and name[5:6].isalpha()]
-    return f"rare={min(sum(name not in known for name in words), 3)}" if words else "rare=-"
+    return sum(name not in known for name in words) if words else None
 
 
 RARE = ("rare=-", "rare=0", "rare=1", "rare=2", "rare=3")
+RARES = ("rares=0", "rares=1", "rares=2", "rares=3")
 
 
 class Contour(msgspec.Struct, frozen=True):
