@@ -104,7 +104,7 @@ def longest(field: Field) -> int:
 
 
 def rare(seen: list[str], known: Container[str]) -> int | None:
-    """Words of a piece that are not known, None where it has no words: a name mostly has one, a label or slogan none."""
+    """Words of a piece that are not known, None where it has no words. A name mostly has one, a label none."""
     words = [name for name in seen if name.startswith("word:") and name[5:6].isalpha()]
     return sum(name not in known for name in words) if words else None
 
