@@ -12,7 +12,7 @@ import msgspec
 from rich.table import Table
 
 from smallfirst.cli.console import err, out
-from smallfirst.cli.progress import bars
+from smallfirst.cli.bars import bars
 from smallfirst.errors import DataError
 from smallfirst.tasks.extract.above import Gateway
 from smallfirst.tasks.extract.fit import Wanted, fit_extract, part
