@@ -88,7 +88,7 @@ class Problem:
         start = np.zeros(size + 1) if self._found is None else self._found
         self._found = found = minimize(
             self._loss, start, args=(penalty,), jac=True, method="L-BFGS-B",
-            options={"maxiter": _ROUNDS, "maxcor": 20},
+            options={"maxiter": _ROUNDS, "maxcor": 20, "ftol": 1e-6},
         ).x  # fmt: skip
         values, pieces, none = self._parted(found)
         return Weights(
