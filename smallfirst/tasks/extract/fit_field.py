@@ -26,6 +26,7 @@ from smallfirst.tasks.extract.values import Value
 FOLDS = 5
 PENALTIES = (0.3, 1.0, 3.0)
 
+
 class LeftOut(msgspec.Struct, frozen=True):
     """What the fifths that were left out said of one document: values with uncalibrated chances, and the truth."""
 
