@@ -4,8 +4,8 @@ Knows pixels and the program `tesseract` (a process of its own for each page). D
 stay apart by blanks. Needs the extra `ocr` (Pillow) and tesseract itself, which is no Python package.
 
 Straightening: the angle at which the rows' ink varies most (Postl 1986, "Detection of linear oblique structures and
-skew scan in digitized documents"). Cleaning: the paper's own shade is divided out, single specks are taken by a median, and
-small pictures are enlarged, since tesseract wants letters some 30 pixels high.
+skew scan in digitized documents"). Cleaning: the paper's own shade is divided out, single specks are taken by a median,
+and small pictures are enlarged, since tesseract wants letters some 30 pixels high.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from tests.text.test_documents import pdf
 PIL = pytest.importorskip("PIL", reason="the extra `ocr` is not installed")
 from PIL import Image, ImageDraw, ImageFont  # noqa: E402
 
-LINES = ["ACME Stationery Ltd", "12 High Street", "Order no: 4711", "Total due   EUR 120.00"]
+LINES = ["ACME Stationery Ltd", "12 High Street", "Order no: 4711", "Total due\tEUR 120.00"]
 needs_tesseract = pytest.mark.skipif(not ocr.available(), reason="the program tesseract is not installed")
 
 
@@ -24,7 +24,8 @@ def page(lean: float = 0.0, noise: float = 0.0, shade: bool = False) -> Image.Im
     picture = Image.new("L", (700, 420), 255)
     draw = ImageDraw.Draw(picture)
     for n, line in enumerate(LINES):
-        draw.text((60, 60 + 70 * n), line, fill=20, font=ImageFont.load_default(36))
+        for column, cell in enumerate(line.split("\t")):
+            draw.text((60 + 360 * column, 60 + 70 * n), cell, fill=20, font=ImageFont.load_default(36))
     picture = picture.rotate(lean, Image.Resampling.BICUBIC, expand=True, fillcolor=255)
     pixels = np.asarray(picture).astype(np.float64)
     if shade:
