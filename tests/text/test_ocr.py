@@ -63,13 +63,11 @@ def test_cleaning_takes_specks_and_shadows() -> None:
 
 
 @needs_tesseract
-def test_a_bad_picture_is_read_as_well_as_a_good_one(tmp_path) -> None:
-    for name, picture in (("good", page()), ("bad", page(2.5, 0.02, shade=True))):
-        (tmp_path / f"{name}.png").write_bytes(saved(picture))
-        text = read_document(tmp_path / f"{name}.png")
-        for word in ("ACME", "12 High Street", "4711", "120.00"):
-            assert word in text, (name, text)
-    assert "  EUR" in read_document(tmp_path / "good.png")  # columns stay apart
+def test_a_bad_picture_is_read(tmp_path) -> None:
+    (tmp_path / "bad.png").write_bytes(saved(page(2.5, 0.02, shade=True)))
+    text = read_document(tmp_path / "bad.png")
+    assert [word for word in ("ACME", "12 High Street", "4711", "120.00") if word not in text] == []
+    assert "  EUR" in text  # columns stay apart
 
 
 @needs_tesseract
