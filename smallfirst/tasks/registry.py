@@ -20,7 +20,13 @@ def _triage(opening: Opening) -> Task:
     return open_triage(opening)
 
 
-KINDS: Mapping[TaskKind, Callable[[Opening], Task]] = {"triage": _triage}
+def _extract(opening: Opening) -> Task:
+    from smallfirst.tasks.extract.served import open_extract  # noqa: PLC0415 - as above
+
+    return open_extract(opening)
+
+
+KINDS: Mapping[TaskKind, Callable[[Opening], Task]] = {"triage": _triage, "extract": _extract}
 """Kind -> what opens a task of it. Raises DataError for a file that can't be used, SetupError for a missing extra."""
 
 READS: Mapping[TaskKind, str] = {"triage": "model", "extract": "model", "kb": "index"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from smallfirst.errors import DataError
-from smallfirst.text import documents
+from smallfirst.text import documents, ocr
 from smallfirst.text.documents import html_text, read_document
 
 
@@ -30,7 +30,8 @@ def pdf(text: str) -> bytes:
     )
 
 
-def test_pdf(tmp_path) -> None:
+def test_pdf(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(ocr, "available", lambda: False)
     pytest.importorskip("pypdfium2", reason="the extra `documents` is not installed")
     (tmp_path / "a.pdf").write_bytes(pdf("Invoice 4711"))
     assert read_document(tmp_path / "a.pdf").strip() == "Invoice 4711"
