@@ -11,9 +11,10 @@ from pathlib import Path
 from passages import DATA, FITTED, HERE, part_of, read
 from rich.progress import track
 
+from smallfirst.tasks.kb.grounded import claims_of
 from smallfirst.tasks.kb.grounded_evidence import Source, evidence
 from smallfirst.tasks.kb.rarity import Rarity
-from smallfirst.tasks.kb.sentences import content, split_sentences
+from smallfirst.tasks.kb.sentences import split_sentences
 from smallfirst.text.embedder import Embedder
 
 SWAPS = HERE / "out" / "swaps.json"
@@ -52,9 +53,7 @@ def judged(
         if source[0] != place:
             source = (place, Source(passages, embedder))
         rows, wrong = [], []
-        for sentence in split_sentences(row["answer"]):
-            if not content(sentence.text):
-                continue
+        for sentence in claims_of(row["answer"]):
             key = (place, sentence.text)
             if key not in known:
                 known[key] = evidence(sentence.text, source[1], rarity)

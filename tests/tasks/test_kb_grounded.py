@@ -48,7 +48,7 @@ def test_what_stands_nowhere_is_named() -> None:
     assert found.p < found.claims[0].p
 
 
-@pytest.mark.parametrize("answer", ["", "  \n", "Yes.", "It is."])
+@pytest.mark.parametrize("answer", ["", "  \n", "Yes.", "I'm sorry, I do not have that.", "Which bridge?"])
 def test_an_answer_that_claims_nothing_is_not_grounded(answer: str) -> None:
     assert grounded(answer, PASSAGES).p == 0.0
 

@@ -27,7 +27,7 @@ Vector = npt.NDArray[np.float32]
 READ = 3
 """Passages whose sentences are read; of the others only the scores."""
 
-MOST_SENTENCES = 40
+MOST_SENTENCES = 6
 """Sentences of a passage that are read: those that share the most with the question."""
 
 

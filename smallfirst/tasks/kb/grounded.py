@@ -10,6 +10,7 @@ unsupported as often as not.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from math import log
@@ -19,7 +20,7 @@ import msgspec
 from smallfirst.tasks.kb.facts import names, numbers
 from smallfirst.tasks.kb.grounded_evidence import Source, evidence
 from smallfirst.tasks.kb.rarity import Rarity, general_rarity
-from smallfirst.tasks.kb.sentences import content, split_sentences
+from smallfirst.tasks.kb.sentences import Sentence, content, split_sentences
 from smallfirst.tasks.kb.weigh import Weights, read_weights
 from smallfirst.text.embedder import Embedder
 from smallfirst.verify.combiner import logistic
@@ -67,17 +68,31 @@ class Grounder:
         return self.weights.threshold
 
     def __call__(self, answer: str, passages: Sequence[str]) -> Grounding:
-        """See the module. An answer without a claim (empty, or 'Yes.') is not grounded: p = 0."""
+        """See the module. An answer that claims nothing (see claims_of) is not grounded: p = 0."""
         source = Source(passages, self.embedder)
         claims, unsupported = [], []
-        for sentence in split_sentences(answer):
-            if not content(sentence.text):
-                continue
+        for sentence in claims_of(answer):
             p = self.weights.p(evidence(sentence.text, source, self.rarity))
             claims.append(Claim(sentence.start, sentence.end, p))
             if p < self.threshold:
                 unsupported += _spans(sentence.text, sentence.start, source)
         return Grounding(together([claim.p for claim in claims]), tuple(claims), tuple(unsupported))
+
+
+_SPEECH = re.compile(
+    r"^\W*(?:i(?:['\u2019]m| am)? (?:sorry|afraid|unable|apologi[sz]e|hope|do not|don['\u2019]t|can(?:no|['\u2019])t)\b"
+    r"|apologi[sz]e|sorry\b|unfortunately,? i\b|thank|please let me|you(?:['\u2019]re| are) welcome|let me know)",
+    re.IGNORECASE,
+)
+
+
+def claims_of(answer: str) -> list[Sentence]:
+    """The sentences that say something of the world: no questions back, thanks, apologies, or 'Yes.'."""
+    return [
+        sentence
+        for sentence in split_sentences(answer)
+        if content(sentence.text) and not sentence.text.endswith("?") and not _SPEECH.match(sentence.text)
+    ]
 
 
 def together(chances: Sequence[float]) -> float:
