@@ -56,7 +56,7 @@ def main() -> None:
             print(f"{name}: {len(pack(weights)) / 1e3:.0f} kB, {weights.chosen_for}: {weights.threshold:.3f}")
 
 
-SPOILED = 0.35
+SPOILED = 0.05
 """What a spoiled question counts beside a recorded one."""
 
 LEAKED = 0.05
@@ -81,16 +81,17 @@ def fit_answerable(bases: list[Base], embedder: Remembered, seed: int) -> dict[s
             if part == "report":
                 continue
             found = [Hit(base.texts[hit.at], hit.bm25, hit.cosine) for hit in hits]
-            made = [(each.query, found, each.answerable, balance, True)]
+            made = [(each.question, found, each.answerable, balance, True)]
             if each.answerable and part == "fit":
-                for query, without in spoil(base, each, words, rng).values():
+                for question, without in spoil(base, each, words, rng).values():
+                    query = f"{each.before} {question}".strip()
                     vector = embedder.embed([query])[0]
                     gone = each.gold if without else ()
                     spoiled = hits_of(base, words, vectors, query, vector, gone, TOP)
-                    made.append((query, spoiled, False, balance * SPOILED, False))
-            for query, given, answerable, counts, recorded in made:
-                rows["answerable"].append(evidence(query, given, rarity, embedder))
-                rows["answerable_words"].append(evidence(query, given, rarity, None))
+                    made.append((question, spoiled, False, balance * SPOILED, False))
+            for question, given, answerable, counts, recorded in made:
+                rows["answerable"].append(evidence(question, given, rarity, embedder, each.before))
+                rows["answerable_words"].append(evidence(question, given, rarity, None, each.before))
                 truth.append(answerable), weight.append(counts), groups.append(each.group)
                 strata.append(base.name), real.append(recorded), parts.append(part)
         embedder.keep()

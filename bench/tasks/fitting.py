@@ -19,7 +19,7 @@ from smallfirst.tasks.kb.weigh import Weights
 from smallfirst.verify.combiner import Linear
 
 PRIORS = (0.003, 0.01, 0.03, 0.1)
-LEAVES = (8, 20)
+LEAVES = (6, 15)
 MIXES = (0.0, 0.3, 0.5, 0.7, 1.0)
 TREES = 100
 FOLDS = 6
