@@ -20,6 +20,7 @@ import argparse
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from spoiled import hits_of
 
 from smallfirst.tasks.kb.answerable import Answerable, Found
 from smallfirst.tasks.kb.rarity import Rarity
+from smallfirst.text.embedder import MiniLM
 
 out = Console(width=120)
 WANTED, MOST = 0.80, 0.05
@@ -71,7 +73,20 @@ def measure(base: Base, embedder: Remembered, seed: int) -> dict[str, object]:
             vector = embedder.embed([each.query])[0]
             found = hits_of(base, words, vectors, each.query, vector, each.gold, TOP)
             gone.append(judges["p"](each.question, found, each.before))
+    out.print(f"{base.name}: " + speed(base, rarity))
     return report(base.name, rows, np.array(gone), judges["p"].threshold, seed)
+
+
+def speed(base: Base, rarity: Rarity, count: int = 40) -> str:
+    """CPU time of a question by words alone and, nothing remembered, with the encoder."""
+    said = []
+    for name, embedder in (("by words alone", None), ("with sentence vectors", MiniLM())):
+        judge = Answerable.shipped(embedder, rarity)
+        start = time.process_time()
+        for each, hits in list(zip(base.asked, base.hits, strict=True))[-count:]:
+            judge(each.question, [Found(base.texts[hit.at], hit.bm25, hit.cosine) for hit in hits], each.before)
+        said.append(f"{1000 * (time.process_time() - start) / count:.0f} ms of CPU a question {name}")
+    return ", ".join(said)
 
 
 def report(name: str, rows: list, gone: np.ndarray, threshold: float, seed: int) -> dict[str, object]:
