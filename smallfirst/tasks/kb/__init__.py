@@ -1,0 +1,1 @@
+"""A knowledge base that answers with citations, and knows when it can't."""
