@@ -20,7 +20,7 @@ import numpy.typing as npt
 from smallfirst.calibrate.probability import Beta, fit_beta
 from smallfirst.errors import DataError
 from smallfirst.evals.outcomes import split
-from smallfirst.tasks.triage.certify import NOTHING, certify, fewest, steps
+from smallfirst.tasks.certify import NOTHING, certify, fewest, steps
 from smallfirst.tasks.triage.kernel import Kernel, solve
 from smallfirst.tasks.triage.model import FORMAT, Card, Judged, Recipe, Triage, TriageModel, certainty, pack
 from smallfirst.tasks.triage.rows import Labelled, check_rows, digest_of

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from smallfirst.errors import DataError
-from smallfirst.tasks.triage.certify import certify, fewest, steps
+from smallfirst.tasks.certify import certify, fewest, steps
 
 
 def test_the_fewest_rows_that_can_prove_anything() -> None:

@@ -1,6 +1,6 @@
-"""How sure must a label be, so that those that are kept are right often enough, with a promise?
+"""How sure must an answer be, so that those that are kept are right often enough, with a promise?
 
-Knows whether each answer was right and how sure the model was. Does not know texts. The thresholds are fixed before the
+Knows whether each answer was right and how sure the model was. Does not know tasks. The thresholds are fixed before the
 rows are seen and go from strict to lax; each is tested with the exact binomial law (Clopper and Pearson 1934) on the
 rows it keeps, at the full level, and the walk ends at the first that fails (fixed-sequence testing: Angelopoulos et al.
 2021, "Learn then test", section 3.1). So every threshold before that holds at once, and the laxest is taken.
