@@ -172,7 +172,7 @@ def _names(settings: Settings) -> Iterator[Finding]:
         used += [((*at, "models", str(n)), name) for n, name in enumerate(terms.models or ())]
         for n, name in enumerate(terms.policies or ()):
             if name not in policies:
-                yield fault((*at, "policies", str(n)), f"unknown policy or task `{name[:60]}`{hint(name, policies)}")
+                yield fault((*at, "policies", str(n)), f"unknown policy `{name[:60]}`{hint(name, policies)}")
     for index, rule in enumerate(settings.privacy.rules or ()):
         model = None if rule.to == "any" else rule.to.model
         names = () if model is None else (model,) if isinstance(model, str) else model

@@ -56,6 +56,16 @@ def _make(name: str, task: TaskSettings, policies: Mapping[str, Policy], default
         raise ConfigError([f"tasks.{name}: {error}"]) from error
 
 
+def task_lines(settings: Settings, folder: Path) -> list[str]:
+    """What the section means, a line for each task. Raises ConfigError as make_tasks does."""
+    placed = msgspec.structs.replace(settings, tasks=placed_tasks(settings.tasks, folder))
+    lines = []
+    for task, said in zip(make_tasks(placed, {}, settings.default_policy), settings.tasks.values(), strict=True):
+        promise = task.promise.words if task.promise is not None else "nothing is certified of what it keeps"
+        lines.append(f"{task.name}: {task.kind}, what it is not sure of goes to {said.policy}; {promise}")
+    return lines
+
+
 def lowest_tier(tiers: tuple[Tier, ...]) -> str:
     """The tier in which tasks' own models are counted: below the highest, `slm` where there is only one."""
     return tiers[0].name if len(tiers) > 1 else "slm"

@@ -46,8 +46,8 @@ def test_what_is_sure_is_kept_and_the_rest_is_asked_above(triage) -> None:
     (request,) = upstream.requests
     sent = json.loads(request.body)
     assert sent["messages"][-1]["content"] == STRANGE
-    items = sent["response_format"]["json_schema"]["schema"]["properties"]["labels"]["items"]
-    assert items["enum"] == ["account", "billing", "delivery"]
+    shape = sent["response_format"]["json_schema"]["schema"]["properties"]["label"]
+    assert shape["enum"] == ["account", "billing", "delivery"]
     assert request.headers["authorization"] == "Bearer sk-1"
 
 

@@ -58,7 +58,7 @@ def build(folder: Path, store: Store, embedder: Embedder | None, told: Told = la
     for name in known.keys() - files.keys():
         store.remove(name)
         built.removed += 1
-    _embed(store, embedder, built, told)
+    built.embedded = embed_waiting(store, embedder, told)
     store.note("built", uuid.uuid4().hex)  # whoever has the index open reads it again
     return built
 
@@ -104,18 +104,19 @@ def _title(path: Path) -> str:
     return path.stem.replace("_", " ").replace("-", " ")
 
 
-def _embed(store: Store, embedder: Embedder | None, built: Built, told: Told) -> None:
-    """Vectors for whoever waits; all of them again where another encoder made what is there."""
+def embed_waiting(store: Store, embedder: Embedder | None, told: Told = lambda *_: None) -> int:
+    """Vectors for whoever waits; all of them again where another encoder made what is there. How many it were."""
     if embedder is None:
-        return
+        return 0
     if store.said("embedder") not in (None, embedder.name):
         store.forget_vectors()
     store.note("embedder", embedder.name)
-    total = store.counts()[2]
+    done, total = 0, store.counts()[2]
     while batch := store.waiting(BATCH):
         cut = [windows(title, text) for _, title, text in batch]
         vectors = embedder.embed([window for several in cut for window in several])
         ends = np.cumsum([len(several) for several in cut])[:-1]
         store.give_vectors([id for id, _, _ in batch], np.split(vectors, ends))
-        built.embedded += len(batch)
-        told("embed", built.embedded, total)
+        done += len(batch)
+        told("embed", done, total)
+    return done

@@ -31,8 +31,8 @@ TITLE_WEIGHT = 2.0
 MEANING = 2.0
 """Weight of meaning against words, each on its own scale of 0..1 within a question."""
 
-EXACT_UP_TO = 100_000
-"""Passages that are compared one by one with ease; more are too, and take as much longer (docs/knowledge-base.md)."""
+EASY_UP_TO = 100_000
+"""Passages; more are searched just as exactly and take as much longer (docs/knowledge-base.md has the times)."""
 
 
 class Variant(msgspec.Struct, frozen=True):
@@ -65,14 +65,11 @@ class Index:
     def search(self, asked: str | Sequence[Variant], k: int = 5) -> list[Hit]:
         """The `k` best passages, best first; fewer where fewer share a word or a meaning with the question."""
         variants = [Variant(asked)] if isinstance(asked, str) else list(asked)
-        with self._lock:
-            if self._table.stamp != self.store.said("built"):
-                self._table = _Table.of(self.store)
-            table = self._table
+        table = self._current()
         looked = [self._look(table, variant.text) for variant in variants]
         score = np.zeros(len(table.ids), dtype=np.float32)
         for variant, one in zip(variants, looked, strict=True):
-            score += np.float32(variant.weight) * one.fused
+            score += np.float32(variant.weight) * fuse(one.words, one.meaning)
         best = [place for place in np.argsort(-score, kind="stable")[: 2 * k] if score[place] > 0]
         found = self.store.passages([int(table.ids[place]) for place in best])
         hits = []
@@ -83,7 +80,17 @@ class Index:
                 hits.append(Hit(passage, float(score[place]), float(first.words[place]), float(first.meaning[place])))
         return hits[:k]
 
-    def _look(self, table: _Table, text: str) -> _Looked:
+    def look(self, text: str) -> Looked:
+        """Both scores of every passage, for whoever fuses them otherwise."""
+        return self._look(self._current(), text)
+
+    def _current(self) -> _Table:
+        with self._lock:
+            if self._table.stamp != self.store.said("built"):
+                self._table = _Table.of(self.store)
+            return self._table
+
+    def _look(self, table: _Table, text: str) -> Looked:
         words = np.zeros(len(table.ids), dtype=np.float32)
         wanted = content_words(text)
         if wanted:
@@ -95,15 +102,15 @@ class Index:
         meaning = np.zeros(len(table.ids), dtype=np.float32)
         if self.embedder is not None and len(table.vectors):
             meaning = table.nearest(self.embedder.embed([text])[0])
-        return _Looked(words, meaning, fuse(words, meaning))
+        return Looked(table.ids, words, meaning)
 
 
-class _Looked(msgspec.Struct, frozen=True):
-    """(n,) scores of all passages for one variant."""
+class Looked(msgspec.Struct, frozen=True):
+    """(n,) ids of all passages, ascending, and their scores for one variant."""
 
+    ids: npt.NDArray[np.int64]
     words: Scores
     meaning: Scores
-    fused: Scores
 
 
 class _Table(msgspec.Struct, frozen=True):
@@ -136,12 +143,12 @@ class _Table(msgspec.Struct, frozen=True):
         return meaning
 
 
-def fuse(words: Scores, meaning: Scores) -> Scores:
-    """(n,) both on a scale of 0..1 within the question, meaning weighing MEANING times as much.
+def fuse(words: Scores, meaning: Scores, weight: float = MEANING) -> Scores:
+    """(n,) both on a scale of 0..1 within the question, meaning weighing `weight` times as much as words.
 
     Ranks alone (reciprocal rank fusion: Cormack, Clarke, Buettcher 2009) throw away by how much one passage is ahead.
     """
-    return scaled(words) + np.float32(MEANING) * scaled(meaning)
+    return scaled(words) + np.float32(weight) * scaled(meaning)
 
 
 def scaled(scores: Scores) -> Scores:

@@ -75,6 +75,16 @@ def read_labelled(
     return rows
 
 
+def pair_of(given: str | None) -> tuple[str, str] | None:
+    """`split=train` as (field, value). Raises DataError."""
+    if given is None:
+        return None
+    field, sign, value = given.partition("=")
+    if not sign:
+        raise DataError(f"{given!r}: FIELD=VALUE is needed, such as split=train")
+    return field, value
+
+
 def _labels(value: Any, separator: str | None, at: str) -> tuple[str, ...]:
     if isinstance(value, list):
         found = [str(one).strip() for one in value]

@@ -6,14 +6,15 @@ can't be read becomes a line with its error: nothing is lost, and the rest is no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
 from smallfirst.errors import DataError
-from smallfirst.tasks.triage.model import Triage
+from smallfirst.tasks.triage.model import Judged, Triage
 from smallfirst.tasks.triage.rows import read_records
 from smallfirst.text.documents import READERS, read_document
 
@@ -38,13 +39,15 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     by: str = ""  # triage, or the model that was asked above; empty where nobody could
     local: tuple[str, ...] = ()  # what triage would have said, where it was handed up
     cost_usd: float = 0.0
+    ms: float = 0.0  # how long it took: triage's share of its batch, and the call above
+    local_ms: float = 0.0  # of these, triage's
     error: str | None = None
 
 
 class Above(Protocol):
     """Whoever is asked where triage is not sure."""
 
-    def ask(self, text: str, labels: list[str]) -> tuple[tuple[str, ...] | None, str, float]:
+    def ask(self, text: str, labels: Sequence[str]) -> tuple[tuple[str, ...] | None, str, float]:
         """(labels or None where no usable answer came, who answered, dollars)."""
         ...
 
@@ -96,22 +99,44 @@ def done_before(out: Path) -> set[str]:
     return found
 
 
+def read_lines(path: Path) -> list[Line]:
+    """What a run wrote. Raises DataError with the line at fault."""
+    lines = []
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}; `smallfirst triage run` writes such a file") from None
+    for number, line in enumerate(data.splitlines(), 1):
+        try:
+            lines.append(msgspec.json.decode(line, type=Line))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise DataError(f"{path}, line {number}: not a line of triage ({error})") from None
+    return lines
+
+
 def label(inputs: list[Input], triage: Triage, above: Above | None) -> Iterator[Line]:
     """A line for each input, in order; those that triage is not sure of are asked above where there is somebody."""
     readable = [one for one in inputs if one.error is None]
+    began = time.perf_counter()
     judged = dict(zip((one.id for one in readable), triage.judge([one.text for one in readable]), strict=True))
+    each_ms = 1000 * (time.perf_counter() - began) / max(1, len(readable))
     for one in inputs:
-        if one.error is not None:
-            yield Line(one.id, error=one.error)
-            continue
-        found = judged[one.id]
-        sure = round(found.confidence, 4)
-        if found.kept or above is None:
-            yield Line(one.id, found.labels, sure, "triage" if found.kept else "triage (not sure)")
-            continue
-        labels, who, cost = above.ask(one.text, triage.model.labels)
-        if labels is None:
-            words = "no usable answer from above; what triage would have said is in `labels`"
-            yield Line(one.id, found.labels, sure, "triage (not sure)", cost_usd=cost, error=words)
-        else:
-            yield Line(one.id, labels, sure, who, found.labels, cost)
+        yield (
+            Line(one.id, error=one.error)
+            if one.error is not None
+            else _line(one, judged[one.id], triage, above, each_ms)
+        )
+
+
+def _line(one: Input, found: Judged, triage: Triage, above: Above | None, each_ms: float) -> Line:
+    sure = round(found.confidence, 4)
+    if found.kept or above is None:
+        by = "triage" if found.kept else "triage (not sure)"
+        return Line(one.id, found.labels, sure, by, ms=round(each_ms, 3), local_ms=round(each_ms, 3))
+    began = time.perf_counter()
+    labels, who, cost = above.ask(one.text, found.ranked or triage.model.labels)
+    took, own = round(each_ms + 1000 * (time.perf_counter() - began), 3), round(each_ms, 3)
+    if labels is None:
+        words = "no usable answer from above; what triage would have said is in `labels`"
+        return Line(one.id, found.labels, sure, "triage (not sure)", (), cost, took, own, words)
+    return Line(one.id, labels, sure, who, found.labels, cost, took, own)

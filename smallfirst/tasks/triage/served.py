@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from smallfirst.core import Decision, Edit, Made, Needs, Outcome, Query, Reason, Status, Verdict
-from smallfirst.errors import BadRequest, DataError
+from smallfirst.errors import BadRequest
 from smallfirst.models.local import Ask, Said
 from smallfirst.policy.course import ClientGone
 from smallfirst.policy.protocol import Facts, Plan, Policy
@@ -20,8 +20,9 @@ from smallfirst.tasks.certify import NOTHING
 from smallfirst.tasks.edits import constrained, edited, needed
 from smallfirst.tasks.handing import Handed, Handing, Heard
 from smallfirst.tasks.task import Opening, Own, Promise, TaskKind
-from smallfirst.tasks.triage.model import Triage, decode
+from smallfirst.tasks.triage.model import Triage
 from smallfirst.tasks.triage.offer import LONGEST, MOST_OFFERED, Offer
+from smallfirst.tasks.triage.store import load_model
 
 PROMPT = 120
 """Characters of the instructions, without the labels."""
@@ -153,13 +154,7 @@ class TriageTask:
 
 def open_triage(opening: Opening) -> TriageTask:
     """A task from the file that `triage fit` wrote. Raises DataError, SetupError without the model's embedder."""
-    path = Path(opening.model or "")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        words = f"{path}: {error.strerror or error}; make a model with `smallfirst triage fit`"
-        raise DataError(words) from None
-    triage = Triage(decode(data, str(path)))
+    triage = Triage(load_model(Path(opening.model or "")))
     triage.judge(["warm up"])  # what is unpacked at the first call
     threshold = triage.model.threshold if opening.threshold == "certified" else opening.threshold
     return TriageTask(opening.name, triage, opening.above, threshold=threshold, workers=opening.workers)
