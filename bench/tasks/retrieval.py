@@ -5,7 +5,7 @@
 Every answerable question of CLAP NQ, MTRAG-UN and half of SQuAD 2's development set, against all passages of its set.
 Baselines: plain BM25 on title and text (the data's own), BM25 on stems alone, vectors alone, reciprocal ranks. The one
 fitted number, how much meaning weighs against words, is chosen on half of CLAP NQ and MTRAG-UN and reported on the
-other half, over 20 halves; nothing is chosen on SQuAD 2. Intervals: 95%, over questions (copies of a question count as one).
+other half, over 20 halves; nothing is chosen on SQuAD 2. Intervals: 95%, over questions (copies count as one).
 
 Passages are embedded once (10 ms each 480 characters on an idle core) and kept in bench/out/retrieval/. --scale times
 searches in 100,000 and 300,000 passages. Writes bench/out/retrieval.json.

@@ -1,1 +1,2 @@
-"""kb: documents -> passages that can be searched, and answers from them with citations."""
+"""A knowledge base: documents -> passages that can be searched, and answers from them with citations; it knows when it
+can't."""
