@@ -10,8 +10,12 @@ first turn, all turns, and leaning on the history only where the question has a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import msgspec
+
+from smallfirst.errors import BadRequest
 from smallfirst.tasks.kb.search import Variant
 
 WITH_ONE_BEFORE = 2.0
@@ -20,6 +24,42 @@ WITH_TWO_BEFORE = 1.0
 
 LONGEST_TURN = 2_000
 """Characters of an earlier turn that are searched with; of a longer one its end."""
+
+
+class Conversation(msgspec.Struct, frozen=True):
+    """What the caller sent: instructions, the turns before as (role, text), and the question."""
+
+    question: str
+    earlier: tuple[tuple[str, str], ...] = ()
+    instructions: tuple[str, ...] = ()
+
+    @property
+    def asked_before(self) -> tuple[str, ...]:
+        return tuple(text for role, text in self.earlier if role == "user")
+
+    @property
+    def standalone(self) -> str:
+        """The question with the one before it: what it is about, for whoever judges passages by it."""
+        return " ".join((*self.asked_before[-1:], self.question))
+
+
+def read_conversation(fields: Mapping[str, msgspec.Raw]) -> Conversation:
+    """From the `messages` of a chat completion. Raises BadRequest where there is no text in the last user turn."""
+    messages: list[dict[str, Any]] = msgspec.json.decode(fields["messages"])
+    said = [(str(message.get("role")), _text(message.get("content"))) for message in messages]
+    last = max((n for n, (role, _) in enumerate(said) if role == "user"), default=-1)
+    if last < 0 or not said[last][1].strip():
+        raise BadRequest("there is no text in the last user turn", code="empty_text", param="messages")
+    earlier = tuple((role, text) for role, text in said[:last] if role in {"user", "assistant"} and text.strip())
+    instructions = tuple(text for role, text in said if role in {"system", "developer"} and text.strip())
+    return Conversation(said[last][1], earlier, instructions)
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    return "\n".join(str(part.get("text") or "") for part in parts if isinstance(part, dict))
 
 
 def variants(question: str, earlier: Sequence[str] = ()) -> list[Variant]:

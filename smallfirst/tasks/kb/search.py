@@ -43,13 +43,14 @@ class Variant(msgspec.Struct, frozen=True):
 
 
 class Hit(msgspec.Struct, frozen=True):
-    """A passage that was found. `score` orders the hits of one question; `bm25` and `cosine` can be compared between
-    questions: they are those of the first variant."""
+    """A passage that was found. `score` orders the hits of one question; the others can be compared between questions:
+    they are those of the variant that counts most."""
 
     passage: Passage
     score: float
     bm25: float
-    cosine: float
+    cosine: float  # with the nearest window
+    whole: float = 0.0  # with the mean of all windows
 
 
 class Index:
@@ -72,12 +73,13 @@ class Index:
             score += np.float32(variant.weight) * fuse(one.words, one.meaning)
         best = [place for place in np.argsort(-score, kind="stable")[: 2 * k] if score[place] > 0]
         found = self.store.passages([int(table.ids[place]) for place in best])
+        main = max(zip(variants, looked, strict=True), key=lambda pair: pair[0].weight)[1]
         hits = []
         for place in best:
             passage = found.get(int(table.ids[place]))  # a build that runs may have taken it away
             if passage is not None:
-                first = looked[0]
-                hits.append(Hit(passage, float(score[place]), float(first.words[place]), float(first.meaning[place])))
+                words, meaning = float(main.words[place]), float(main.meaning[place])
+                hits.append(Hit(passage, float(score[place]), words, meaning, table.whole(int(place), main.vector)))
         return hits[:k]
 
     def look(self, text: str) -> Looked:
@@ -86,7 +88,7 @@ class Index:
 
     def _current(self) -> _Table:
         with self._lock:
-            if self._table.stamp != self.store.said("built"):
+            if self._table.stamp != self.store.stamp():
                 self._table = _Table.of(self.store)
             return self._table
 
@@ -99,10 +101,10 @@ class Index:
             for place, (_, score) in zip(places, matching, strict=True):
                 if place >= 0:
                     words[place] = score
-        meaning = np.zeros(len(table.ids), dtype=np.float32)
-        if self.embedder is not None and len(table.vectors):
-            meaning = table.nearest(self.embedder.embed([text])[0])
-        return Looked(table.ids, words, meaning)
+        if self.embedder is None or not len(table.vectors):
+            return Looked(table.ids, words, np.zeros(len(table.ids), dtype=np.float32))
+        vector = self.embedder.embed([text])[0]
+        return Looked(table.ids, words, table.nearest(vector), vector)
 
 
 class Looked(msgspec.Struct, frozen=True):
@@ -111,12 +113,13 @@ class Looked(msgspec.Struct, frozen=True):
     ids: npt.NDArray[np.int64]
     words: Scores
     meaning: Scores
+    vector: Floats | None = None  # (d,) of the question
 
 
 class _Table(msgspec.Struct, frozen=True):
     """What is held in memory of a build: passages by id, and the rows of `vectors` that belong to each."""
 
-    stamp: str | None
+    stamp: str
     ids: npt.NDArray[np.int64]  # (n,) ascending
     vectors: Floats  # (windows, d)
     owners: npt.NDArray[np.int64]  # (m,) places of the passages that have vectors
@@ -124,7 +127,7 @@ class _Table(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, store: Store) -> _Table:
-        stamp, ids = store.said("built"), store.ids()
+        stamp, ids = store.stamp(), store.ids()
         rows, vectors = store.matrix()
         with_vectors, first = np.unique(rows, return_index=True)
         return cls(stamp, ids, vectors, np.searchsorted(ids, with_vectors), first)
@@ -141,6 +144,15 @@ class _Table(msgspec.Struct, frozen=True):
         meaning = np.zeros(len(self.ids), dtype=np.float32)
         meaning[self.owners] = np.maximum.reduceat(self.vectors @ vector, self.first)
         return meaning
+
+    def whole(self, place: int, vector: Floats | None) -> float:
+        """The cosine with the mean of a passage's windows; 0 where it has none."""
+        row = int(np.searchsorted(self.owners, place))
+        if vector is None or row == len(self.owners) or self.owners[row] != place:
+            return 0.0
+        end = self.first[row + 1] if row + 1 < len(self.first) else len(self.vectors)
+        mean = self.vectors[self.first[row] : end].mean(0)
+        return float(mean @ vector / (np.linalg.norm(mean) or 1.0))
 
 
 def fuse(words: Scores, meaning: Scores, weight: float = MEANING) -> Scores:
