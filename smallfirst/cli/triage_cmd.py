@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ from smallfirst.cli.triage_report_cmd import report
 from smallfirst.tasks.triage.above import Gateway
 from smallfirst.tasks.triage.model import Triage, TriageModel
 from smallfirst.tasks.triage.report import TriageReport
-from smallfirst.tasks.triage.run import BATCH, Input, Line, done_before, label, read_inputs
+from smallfirst.tasks.triage.run import Line, batches, done_before, label, read_inputs
 from smallfirst.tasks.triage.spec import TriageSpec, fit_spec, merged, read_spec
 from smallfirst.tasks.triage.store import load_model, save_model
 
@@ -120,7 +118,7 @@ def run(
     lines: list[Line] = []
     try:
         with out_file.open("ab") as file, bars(STEPS) as told:
-            for batch in _batches(left):
+            for batch in batches(left):
                 for line in label(batch, worker, asked):
                     file.write(msgspec.json.encode(line) + b"\n")
                     lines.append(line)
@@ -171,6 +169,9 @@ def render(model: TriageModel, report: TriageReport) -> None:
     if report.scope_auroc is not None:
         out.print(f"out of scope or not: AUROC {report.scope_auroc:.3f}")
     out.print("accuracy of the surest share: " + ", ".join(f"{c} {a:.1%}" for c, a in report.at_coverage.items()))
+    if rare := model.card.rare:
+        shown = ", ".join(rare[:5]) + (" ..." if len(rare) > 5 else "")
+        out.print(f"[yellow]{len(rare)} labels stand on a single text: {shown}; give them more, or merge them[/yellow]")
     if report.confusions:
         confused = Table(title="most often mistaken", title_justify="left")
         for name in ("is", "was called", "times"):
@@ -195,9 +196,3 @@ def _summary(lines: list[Line], asked: bool) -> None:
         err.print(f"[yellow]{line.id}[/yellow]: {line.error}", soft_wrap=True)
     if len(failed) > 5:
         err.print(f"... and {len(failed) - 5} more; each has an `error` in its line", style="yellow")
-
-
-def _batches(inputs: list[Input]) -> Iterator[list[Input]]:
-    several = iter(inputs)
-    while batch := list(itertools.islice(several, BATCH)):
-        yield batch

@@ -49,6 +49,7 @@ class Card(msgspec.Struct, frozen=True):
     accuracy: float | None = None  # on the report part, everything kept
     kept: float | None = None  # share kept at the threshold
     kept_accuracy: float | None = None
+    rare: tuple[str, ...] = ()  # labels that stand on a single text of the fit part
 
 
 class TriageModel(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ can't be read becomes a line with its error: nothing is lost, and the rest is no
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -18,16 +18,17 @@ from smallfirst.tasks.triage.model import Judged, Triage
 from smallfirst.tasks.triage.rows import read_records
 from smallfirst.text.documents import READERS, read_document
 
-BATCH = 64
-"""Texts judged together; what a killed run may have to do again."""
+BATCH, MOST_CHARACTERS = 64, 5_000_000
+"""Texts judged together, and of long ones fewer; what a killed run may have to do again."""
 
 
 class Input(msgspec.Struct, frozen=True):
-    """One text to label. `error`: why there is none."""
+    """One text to label. `error`: why there is none; `path`: it is still to be read (`opened`)."""
 
     id: str
     text: str = ""
     error: str | None = None
+    path: Path | None = None
 
 
 class Line(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -53,7 +54,7 @@ class Above(Protocol):
 
 
 def read_inputs(path: Path, text: str, id_field: str | None) -> Iterator[Input]:
-    """Every text of a file of records, or of each readable file of a folder in order of its name.
+    """Every text of a file of records, or each readable file of a folder in order of its name, not yet read.
 
     Raises DataError where there is nothing to read, or the field is missing.
     """
@@ -61,10 +62,10 @@ def read_inputs(path: Path, text: str, id_field: str | None) -> Iterator[Input]:
         files = sorted(file for file in path.rglob("*") if file.is_file() and file.suffix.lower() in READERS)
         if not files:
             raise DataError(f"{path}: no file in it that can be read ({', '.join(READERS)})")
-        yield from (_from_file(file, str(file.relative_to(path))) for file in files)
+        yield from (Input(str(file.relative_to(path)), path=file) for file in files)
         return
     if path.suffix.lower() in READERS:
-        yield _from_file(path, path.name)
+        yield Input(path.name, path=path)
         return
     for number, (at, record) in enumerate(read_records(path), 1):
         if text not in record:
@@ -75,11 +76,28 @@ def read_inputs(path: Path, text: str, id_field: str | None) -> Iterator[Input]:
         yield Input(name, said) if usable else Input(name, error=f"{at}: {text} is empty")
 
 
-def _from_file(file: Path, name: str) -> Input:
+def opened(one: Input) -> Input:
+    """With its text, where that is still to be read."""
+    if one.path is None:
+        return one
     try:
-        return Input(name, read_document(file))
+        return Input(one.id, read_document(one.path))
     except DataError as error:
-        return Input(name, error=str(error))
+        return Input(one.id, error=str(error))
+
+
+def batches(inputs: Iterable[Input]) -> Iterator[list[Input]]:
+    """Read and in heaps that fit into memory, however long the documents are."""
+    heap: list[Input] = []
+    size = 0
+    for one in map(opened, inputs):
+        heap.append(one)
+        size += len(one.text)
+        if len(heap) >= BATCH or size >= MOST_CHARACTERS:
+            yield heap
+            heap, size = [], 0
+    if heap:
+        yield heap
 
 
 def done_before(out: Path) -> set[str]:
