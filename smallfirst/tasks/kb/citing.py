@@ -1,8 +1,9 @@
 """An answer and its passages -> the answer with markers that can be trusted to point somewhere, and what they point at.
 
 Knows markers ([1], [2, 3]) and shared words. Does not know whether a passage supports a statement (grounded.py). Models
-forget markers and invent them: one that points at no passage is taken out, and a statement without any gets that of the
-passage which shares most with it. Passages are numbered anew in the order in which the answer names them.
+forget markers, mix them up and invent them: one that points at no passage, or at one that shares far less with the
+statement than another, is taken out, and a statement that is left without any gets that of the passage which shares
+most with it. Passages are numbered anew in the order in which the answer names them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from smallfirst.tasks.kb.store import Passage
 
 LEAST_SHARED = 0.34
 """A statement without a marker gets one where a passage holds at least this share of its words."""
+
+FAR_LESS = 0.5
+"""Of the words of a statement: a marker whose passage holds so much less of them than another does is a mistake."""
 
 _MARK = re.compile(r"[ \t]*\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\](?!\()")
 _TAIL = re.compile(r"[.!?]+[\"'\u201d\u2019)]*$")
@@ -52,7 +56,7 @@ def cite(answer: str, passages: Sequence[Passage]) -> Cited:
     stems = [frozenset(content(f"{one.title} {one.text}")) for one in passages]
     for start, end in _statements(answer):
         statement = answer[start:end]
-        named = _named(statement, len(passages)) or _nearest(statement, stems)
+        named = _pointed(statement, stems)
         order += [place for place in named if place not in order]
         parts += [answer[at:start], _marked(plain(statement), [order.index(place) + 1 for place in named])]
         at = end
@@ -78,19 +82,17 @@ def _statements(answer: str) -> list[tuple[int, int]]:
     return spans
 
 
-def _named(statement: str, count: int) -> list[int]:
-    """Places of the passages that its markers name, each once; those that do not exist left out."""
+def _pointed(statement: str, stems: Sequence[frozenset[str]]) -> list[int]:
+    """Places of the passages that a statement rests on, each once."""
     numbers = [int(one) for mark in _MARK.findall(statement) for one in re.split(r"\s*[,;]\s*", mark)]
-    return list(dict.fromkeys(number - 1 for number in numbers if 1 <= number <= count))
-
-
-def _nearest(statement: str, stems: Sequence[frozenset[str]]) -> list[int]:
+    named = list(dict.fromkeys(number - 1 for number in numbers if 1 <= number <= len(stems)))
     wanted = set(content(plain(statement)))
     if not wanted or not stems:
-        return []
+        return named
     shares = [len(wanted & one) / len(wanted) for one in stems]
     best = max(range(len(shares)), key=lambda place: shares[place])
-    return [best] if shares[best] >= LEAST_SHARED else []
+    kept = [place for place in named if shares[best] - shares[place] < FAR_LESS]
+    return kept or ([best] if shares[best] >= LEAST_SHARED else [])
 
 
 def _marked(statement: str, numbers: Sequence[int]) -> str:
