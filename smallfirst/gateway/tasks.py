@@ -25,7 +25,6 @@ from smallfirst.gateway.chat import ChatHandler, Scope, Send, as_text, new_reque
 from smallfirst.gateway.parse import DialsBody, decode_into, parse_chat
 from smallfirst.gateway.settings import ServerSettings
 from smallfirst.tasks.task import Task
-from smallfirst.text.documents import read_sent
 
 MOST_INPUTS = 100
 """Inputs in one request."""
@@ -224,6 +223,8 @@ async def _document(file: FileInput, at: str) -> str:
 
 
 def _read(file: FileInput) -> str:
+    from smallfirst.text.documents import read_sent  # noqa: PLC0415 - readers of mail and HTML, for those who send some
+
     data = file.file_data
     if data.startswith("data:"):
         data = data.partition(",")[2]
