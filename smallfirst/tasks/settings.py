@@ -23,8 +23,6 @@ class TaskSettings(
     policy: str = "auto"  # who answers what is handed up: a policy, or a model
     threshold: Literal["certified"] | float = "certified"  # least confidence that is kept; a number promises nothing
     workers: int = 2  # threads; further requests wait for one
-    data_class: str | None = (
-        None  # least class of a query here, as of what it is answered from; a kb's default: internal
-    )
+    data_class: str | None = None  # least data class of what is asked here; of a kb: `internal`
     words: WordsSettings = WordsSettings()  # kb: fixed sentences
     handoff: HandoffSettings | None = None  # kb: a webhook for what could not be answered

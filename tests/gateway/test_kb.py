@@ -1,4 +1,4 @@
-"""A knowledge base behind a running gateway, with the openai client: who answers, with what citations, and who is told."""
+"""A knowledge base behind a running gateway, with the openai client: who answers, citing what, and who is told."""
 
 from __future__ import annotations
 

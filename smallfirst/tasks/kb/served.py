@@ -37,8 +37,8 @@ LONGEST_ANSWER = 500
 """Tokens that a model may write."""
 
 ASK_FROM = 0.25
-"""Least chance that the passages hold the answer, where the config says nothing: of questions that have one 2% are below
-(CLAP NQ), of those that are about something else nearly all. What remains is for the models to decline."""
+"""Least chance that the passages hold the answer, where the config says nothing: of questions that have one 2% are
+below (CLAP NQ), of those about something else nearly all. What remains is for the models to decline."""
 
 GROUNDED_FROM = 0.5
 """An answer is served where it is more likely supported than not, whatever else the shipped weights were chosen for."""

@@ -13,8 +13,8 @@ from smallfirst.privacy.locations import location_problem
 class WordsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Fixed sentences, in the language of the people who ask."""
 
-    not_found: str = "That is not in the knowledge base."
-    unsupported: str = "The knowledge base touches on that, but I found no answer that it supports."
+    not_found: str = "That is not in the knowledge base."  # where it holds no answer
+    unsupported: str = "The knowledge base touches on that, but I found no answer that it supports."  # or none is safe
     handed_off: str = "I have passed your question on to a person."  # added after one of the others
 
 
@@ -22,11 +22,11 @@ class HandoffSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """A webhook that gets what could not be answered, as JSON by POST. The privacy rules hold for it as for a model at
     that location: where they don't let a question go there, it stays."""
 
-    url: str
+    url: str  # http(s)://...
     location: str = "cloud/unknown"  # device, premises or cloud/<region>; unknown is let through only by `to: any`
     key: str | None = None  # sent as a bearer token; write ${NAME}
     timeout_s: float = 10.0  # for all tries together
-    tries: int = 3
+    tries: int = 3  # again after a fault of the network, 408, 425, 429 or 5xx
 
 
 def handoff_problems(settings: HandoffSettings) -> Iterator[tuple[str, str]]:
