@@ -1,4 +1,7 @@
-"""`smallfirst kb build | search | show`: make a knowledge base of a folder of documents, and look things up in it."""
+"""`smallfirst kb build | search | show`: make a knowledge base of a folder of documents, and look things up in it.
+
+The verbs that ask for answers are in kb_ask.py.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from rich.table import Table
 
 from smallfirst.cli.bars import bars
 from smallfirst.cli.console import err, out
+from smallfirst.cli.kb_ask import ask, evaluate
 from smallfirst.errors import DataError
 from smallfirst.tasks.kb.building import Built, build
 from smallfirst.tasks.kb.search import Hit, Index
@@ -33,8 +37,13 @@ def kb() -> None:
     \b
       smallfirst kb build handbook/ --out kb/handbook
       smallfirst kb search kb/handbook "How many days of leave do I have?"
-      smallfirst kb show kb/handbook
+      smallfirst kb ask kb/handbook "How many days of leave do I have?"
+      smallfirst kb evaluate kb/handbook --questions questions.jsonl
     """
+
+
+kb.add_command(ask)
+kb.add_command(evaluate)
 
 
 @kb.command(name="build")
