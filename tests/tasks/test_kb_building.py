@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
 
 import numpy as np
@@ -89,6 +91,29 @@ def test_a_build_killed_in_the_middle_goes_on_where_it_was(tmp_path, store) -> N
     built = build(docs, store, Letters())
     assert (built.unchanged, built.embedded) == (count, count - BATCH)
     assert store.counts()[2] == 0
+    whole(store)
+
+
+def test_a_process_that_is_killed_loses_at_most_a_batch(tmp_path, store) -> None:
+    docs = tmp_path / "many"
+    docs.mkdir()
+    count = 2 * BATCH + 5
+    for n in range(count):
+        (docs / f"{n:03}.txt").write_text(f"Shelf {n} holds part {n * 7}.")
+
+    class Killing(Letters):
+        def embed(self, texts, told=None):
+            if self.seen:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().embed(texts, told)
+
+    child = os.fork()
+    if child == 0:
+        build(docs, Store(store.path.parent), Killing())
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    assert build(docs, store, Letters()).embedded == count - BATCH
     whole(store)
 
 
