@@ -87,6 +87,25 @@ def test_a_small_set_is_offered_whole() -> None:
     assert trace.decision.verdict.p_correct == pytest.approx(trace.decision.made.result["confidence"], abs=1e-4)
 
 
+def test_a_model_of_its_own_that_fails_hands_up() -> None:
+    one = task()
+    query = Query("q", "task:t", UNSURE, {"messages": msgspec.Raw(b"[]")})
+
+    def answer(start):
+        if start.model == "task:t":
+            return Outcome("task:t", Status.broken, error="ValueError"), 1000
+        return Outcome("f1", Status.ok, said, finish="stop"), 1000
+
+    asked = msgspec.structs.replace(facts({}, TIERS), query=query)
+    said = '{"label": "delivery"}'
+    decision = simulate(one, asked, answer).decision
+    assert (decision.deferrals, decision.made.result["label"]) == (("failed",), "delivery")
+    assert "local" not in decision.made.result
+    said = "no label"
+    decision = simulate(one, asked, answer).decision
+    assert (decision.served, decision.reason) == (None, Reason.failed)
+
+
 def test_several_labels() -> None:
     offer = Offer(("a", "b", "c"), several=True)
     assert offer.schema.schema["properties"]["labels"]["items"]["enum"] == ["a", "b", "c"]
