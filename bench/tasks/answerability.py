@@ -62,13 +62,14 @@ def measure(base: Base, embedder: Remembered, seed: int) -> dict[str, object]:
         if base.name in FITTED and part_of(each.group, seed) != "report":
             continue
         found = [Found(base.texts[hit.at], hit.bm25, hit.cosine) for hit in hits]
-        scores = {name: judge(each.query, found) for name, judge in judges.items()}
+        scores = {name: judge(each.question, found, each.before) for name, judge in judges.items()}
         scores |= {"BM25": max(hit.bm25 for hit in hits), "cosine": max(hit.cosine for hit in hits)}
         got = not each.gold or any(base.ids[hit.at] in each.gold for hit in hits)
         rows.append((each, scores, got))
         if each.answerable and base.name in FITTED:
             vector = embedder.embed([each.query])[0]
-            gone.append(judges["p"](each.query, hits_of(base, words, vectors, each.query, vector, each.gold, TOP)))
+            found = hits_of(base, words, vectors, each.query, vector, each.gold, TOP)
+            gone.append(judges["p"](each.question, found, each.before))
     return report(base.name, rows, np.array(gone), judges["p"].threshold, seed)
 
 

@@ -56,7 +56,7 @@ def main() -> None:
             print(f"{name}: {len(pack(weights)) / 1e3:.0f} kB, {weights.chosen_for}: {weights.threshold:.3f}")
 
 
-SPOILED = 0.35
+SPOILED = 0.1
 """What a spoiled question counts beside a recorded one."""
 
 LEAKED = 0.05
@@ -81,18 +81,19 @@ def fit_answerable(bases: list[Base], embedder: Remembered, seed: int) -> dict[s
             if part == "report":
                 continue
             found = [Hit(base.texts[hit.at], hit.bm25, hit.cosine) for hit in hits]
-            made = [(each.query, found, each.answerable, balance, True)]
+            made = [(each.question, found, each.answerable, balance, True)]
             if each.answerable and part == "fit":
-                for query, without in spoil(base, each, words, rng).values():
+                for question, without in spoil(base, each, words, rng).values():
+                    query = f"{each.before} {question}".strip()
                     vector = embedder.embed([query])[0]
                     gone = each.gold if without else ()
                     spoiled = hits_of(base, words, vectors, query, vector, gone, TOP)
-                    made.append((query, spoiled, False, balance * SPOILED, False))
-            for query, given, answerable, counts, recorded in made:
-                rows["answerable"].append(evidence(query, given, rarity, embedder))
-                rows["answerable_words"].append(evidence(query, given, rarity, None))
+                    made.append((question, spoiled, False, balance * SPOILED, False))
+            for question, given, answerable, counts, recorded in made:
+                rows["answerable"].append(evidence(question, given, rarity, embedder, each.before))
+                rows["answerable_words"].append(evidence(question, given, rarity, None, each.before))
                 truth.append(answerable), weight.append(counts), groups.append(each.group)
-                strata.append(base.name), real.append(recorded), parts.append(part)
+                strata.append(base.name if recorded else "spoiled"), real.append(recorded), parts.append(part)
         embedder.keep()
     arrays = [np.array(column) for column in (truth, weight, real, parts)]
     return {
@@ -109,10 +110,15 @@ def _answerable(
     matrix = np.array([[row[name] for name in names] for row in rows])
     here, there = parts == "fit", parts == "choose"
     table = Table(
-        names, matrix[here], truth[here], weight[here], [g for g, i in zip(groups, here, strict=True) if i], real[here]
+        names,
+        matrix[here],
+        truth[here],
+        weight[here],
+        [g for g, i in zip(groups, here, strict=True) if i],
+        [s for s, i in zip(strata, here, strict=True) if i],
     )
     told = f"clapnq and mtragun, {int((here & real).sum())} questions and {int((here & ~real).sum())} spoiled"
-    weights, _ = fit(table, seed, told, [s for s, i in zip(strata, here, strict=True) if i])
+    weights, _ = fit(table, seed, told)
     values = mixed(weights, matrix[there])
     slope, offset = calibrated(values, truth[there])
     chances = 1 / (1 + np.exp(-(slope * values + offset)))
@@ -152,8 +158,8 @@ def _grounded(answers: list[Judged], seed: int) -> Weights:
             truth.append(not wrong), groups.append(answer.group), strata.append(answer.base)
     right = np.array(truth)
     weight = np.where(right, (~right).sum() / right.sum(), 1.0)
-    table = Table(names, np.array(rows), right, weight, groups, np.ones(len(right), dtype=bool))
-    weights, _ = fit(table, seed, f"claims of clapnq and mtragun: {right.sum()} true, {(~right).sum()} wrong", strata)
+    table = Table(names, np.array(rows), right, weight, groups, strata)
+    weights, _ = fit(table, seed, f"claims of clapnq and mtragun: {right.sum()} true, {(~right).sum()} wrong")
     held = [answer for answer in answers if answer.part == "choose"]
     matrix = np.array([[row[name] for name in names] for answer in held for row in answer.rows])
     values, wrong = mixed(weights, matrix), np.array([wrong for answer in held for wrong in answer.wrong])

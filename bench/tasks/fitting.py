@@ -19,7 +19,7 @@ from smallfirst.tasks.kb.weigh import Weights
 from smallfirst.verify.combiner import Linear
 
 PRIORS = (0.003, 0.01, 0.03, 0.1)
-LEAVES = (8, 20)
+LEAVES = (6, 15)
 MIXES = (0.0, 0.3, 0.5, 0.7, 1.0)
 TREES = 100
 FOLDS = 6
@@ -27,18 +27,21 @@ FOLDS = 6
 
 @dataclass
 class Table:
-    """(n, k) evidence, (n,) truth, weight, and fold by group; `judged`: rows that choices are scored on."""
+    """(n, k) evidence, (n,) truth and weight, a group for each row, and a stratum: choices are scored in each."""
 
     names: tuple[str, ...]
     rows: np.ndarray
     truth: np.ndarray
     weight: np.ndarray
     groups: list[str]
-    judged: np.ndarray
+    strata: list[str]
 
 
-def fit(table: Table, seed: int, told: str, strata: list[str]) -> tuple[Weights, float]:
-    """(weights without calibration, cross-fitted AUROC: the mean over the strata of the judged rows)."""
+def fit(table: Table, seed: int, told: str) -> tuple[Weights, float]:
+    """(weights without calibration, cross-fitted AUROC: the mean over the strata).
+
+    A stratum without a true row (questions spoiled on purpose) is held against all true rows.
+    """
     kinds = sorted(set(table.groups))
     order = dict(zip(kinds, np.random.default_rng(seed).permutation(len(kinds)) % FOLDS, strict=True))
     fold = np.array([order[group] for group in table.groups])
@@ -52,11 +55,12 @@ def fit(table: Table, seed: int, told: str, strata: list[str]) -> tuple[Weights,
             forest[leaf][left] = _odds(tree_values(_trees(table, inside, leaf, seed, TREES // 2), table.rows[left]))
 
     def score(values: np.ndarray) -> float:
-        parts = []
-        for stratum in sorted(set(strata)):
-            here = table.judged & (np.array(strata) == stratum)
-            parts.append(auroc(values[here & table.truth], values[here & ~table.truth]))
-        return float(np.nanmean(parts))
+        parts, strata = [], np.array(table.strata)
+        for stratum in sorted(set(table.strata)):
+            here = strata == stratum
+            true = here & table.truth if (here & table.truth).any() else table.truth
+            parts.append(auroc(values[true], values[here & ~table.truth]))
+        return float(np.mean(parts))
 
     tried = [
         (score((1 - mix) * linear[prior] + mix * forest[leaf]), prior, leaf, mix)

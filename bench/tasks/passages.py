@@ -40,6 +40,7 @@ class Asked:
     group: str
     question: str
     turns: tuple[str, ...]
+    before: str  # the last of them
     query: str
     kind: str  # answerable | partial | unanswerable | underspecified
     answers: tuple[str, ...]
@@ -87,6 +88,7 @@ def _asked(name: str, row: dict) -> Asked:
         group=f"{name}:{group}",
         question=row["question"],
         turns=turns,
+        before=turns[-1] if turns else "",
         query=" ".join([*turns[-1:], row["question"]]),
         kind=kind or row["answerable"].lower(),
         answers=tuple(json.loads(row["answers"])),

@@ -26,13 +26,12 @@ WORD = re.compile(r"[^\W_]+")
 
 
 def spoil(base: Base, each: Asked, words: BM25, rng: random.Random) -> dict[str, tuple[str, bool]]:
-    """kind -> (query, whether the gold passages are taken away). `each` must be answerable."""
+    """kind -> (question, whether the gold passages are taken away). `each` must be answerable."""
     gold = [base.texts[at] for at, id in enumerate(base.ids) if id in each.gold]
-    made = {"taken away": (each.query, True)}
+    made = {"taken away": (each.question, True)}
     there = [(found.group(), found.start(), found.end()) for found in WORD.finditer(each.question)]
     held = {stem(word.lower()) for text in gold for word in WORD.findall(text)}
     rare = [one for one in there if words.rarity(stem(one[0].lower())) > RARE and stem(one[0].lower()) in held]
-    head = each.query[: len(each.query) - len(each.question)]
     if rare:
         word, start, end = rng.choice(rare)
         own = {stem(other.lower()) for other, _, _ in there}
@@ -44,21 +43,21 @@ def spoil(base: Base, each: Asked, words: BM25, rng: random.Random) -> dict[str,
         far = [w for w in WORD.findall(rng.choice(base.asked).question) if words.rarity(stem(w.lower())) > RARE]
         for kind, pool in (("exchanged near", near), ("exchanged", [w for w in far if stem(w.lower()) not in held])):
             if pool:
-                made[kind] = (f"{head}{each.question[:start]}{rng.choice(pool)}{each.question[end:]}", False)
+                made[kind] = (f"{each.question[:start]}{rng.choice(pool)}{each.question[end:]}", False)
     auxiliary = AUXILIARY.search(each.question)
     if auxiliary:
         at = auxiliary.end()
         denied = rng.choice(("n't", " not", " never")) if auxiliary.group().lower() != "can" else "'t"
-        made["denied"] = (f"{head}{each.question[:at]}{denied}{each.question[at:]}", False)
+        made["denied"] = (f"{each.question[:at]}{denied}{each.question[at:]}", False)
     turned = [one for one in there if one[0].lower() not in COMMON and _contrary(one[0], held)]
     if turned:
         word, start, end = rng.choice(turned)
-        made["turned"] = (f"{head}{each.question[:start]}{_contrary(word, held)}{each.question[end:]}", False)
+        made["turned"] = (f"{each.question[:start]}{_contrary(word, held)}{each.question[end:]}", False)
     figures = list(re.finditer(r"\d+", each.question))
     if figures:
         figure = rng.choice(figures)
         other = str(int(figure.group()) + rng.choice((-7, -3, -2, -1, 1, 2, 3, 10)))
-        made["number"] = (f"{head}{each.question[: figure.start()]}{other}{each.question[figure.end() :]}", False)
+        made["number"] = (f"{each.question[: figure.start()]}{other}{each.question[figure.end() :]}", False)
     return made
 
 

@@ -37,16 +37,16 @@ class Answerable:
         """A p from which to answer; `weights.chosen_for` says what it was chosen for. Nothing is certified by it."""
         return self.weights.threshold
 
-    def __call__(self, question: str, hits: Sequence[Found]) -> float:
-        """P(the passages hold the answer). `hits` best first, five at best. For a later turn of a conversation give
-        the user's last question and the one before, joined, as it was searched for. No hits: 0."""
+    def __call__(self, question: str, hits: Sequence[Found], before: str = "") -> float:
+        """P(the passages hold the answer). `hits` best first, five at best; none gives 0. `before` is what the user
+        asked before, in a conversation: the question that the passages were searched for together with this one."""
         if not hits:
             return 0.0
-        return self.weights.p(self.evidence(question, hits))
+        return self.weights.p(self.evidence(question, hits, before))
 
-    def evidence(self, question: str, hits: Sequence[Found]) -> dict[str, float]:
+    def evidence(self, question: str, hits: Sequence[Found], before: str = "") -> dict[str, float]:
         """What it goes by, for an explanation."""
-        return evidence(question, hits, self.rarity, self.embedder)
+        return evidence(question, hits, self.rarity, self.embedder, before)
 
 
 @cache

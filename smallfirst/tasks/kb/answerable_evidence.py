@@ -18,7 +18,7 @@ import numpy.typing as npt
 from smallfirst.tasks.kb.contraries import negations, opposites
 from smallfirst.tasks.kb.facts import names, numbers
 from smallfirst.tasks.kb.rarity import Rarity
-from smallfirst.tasks.kb.sentences import COMMON, content, split_sentences, words
+from smallfirst.tasks.kb.sentences import COMMON, content, split_sentences, stem, words
 from smallfirst.text.embedder import Embedder
 
 Floats = npt.NDArray[np.float64]
@@ -96,35 +96,62 @@ def _ask(question: str, rarity: Rarity) -> _Asked:
     return _Asked(question, kind_of(question), tuple(words(question)), once, weights, frozenset(pairwise(stems)))
 
 
-def evidence(question: str, hits: Sequence[Found], rarity: Rarity, embedder: Embedder | None) -> dict[str, float]:
-    """Named numbers; those by vectors are missing where there is no embedder. Without hits all speak against."""
-    asked = _ask(question, rarity)
-    row = _of_question(asked)
-    vector = embedder.embed([question])[0] if embedder is not None else None
-    seen = [_of_passage(asked, hit, vector, embedder) for hit in hits[:READ]]
-    if not seen:
-        seen = [_of_passage(asked, Found(""), vector, embedder)]
-    best = max(seen, key=lambda one: one["near"] + one["covered"] if "near" in one else one["covered"])
+OWN = ("near", "together", "covered", "passage", "missing", "pairs", "fits", "turned", "denied alone")
+"""Evidence that is also taken for the last question alone, where one went before it."""
+
+
+def evidence(
+    question: str, hits: Sequence[Found], rarity: Rarity, embedder: Embedder | None, before: str = ""
+) -> dict[str, float]:
+    """Named numbers; those by vectors are missing where there is no embedder. `before`: what the user asked before.
+
+    What was found is held against both questions joined and against the last alone: a turn to something else keeps the
+    old words, and the passages that fit them.
+    """
+    own = _ask(question, rarity)
+    asked = _ask(f"{before} {question}", rarity) if before else own
+    row = _of_question(own, before)
+    given = hits[:READ] or [Found("")]
+    best, seen = _nearest(asked, given, embedder)
     for name in best:
         row[f"best {name}"] = best[name]
         row[f"mean {name}"] = float(np.mean([one[name] for one in seen]))
+    alone = _nearest(own, given, embedder)[0] if before else best
+    row |= {f"own {name}": alone[name] for name in OWN if name in alone}
     row["first covered"] = seen[0]["covered"]
     row["agree"] = float(sum(one["covered"] > 0.6 for one in seen))
     row |= _of_scores(hits)
     return row
 
 
-def _of_question(asked: _Asked) -> dict[str, float]:
+def _nearest(
+    asked: _Asked, hits: Sequence[Found], embedder: Embedder | None
+) -> tuple[dict[str, float], list[dict[str, float]]]:
+    """(evidence of the passage nearest to the question, of all)."""
+    vector = embedder.embed([asked.text])[0] if embedder is not None else None
+    seen = [_of_passage(asked, hit, vector, embedder) for hit in hits]
+    return max(seen, key=lambda one: one.get("near", 0.0) + one["covered"]), seen
+
+
+def _of_question(asked: _Asked, before: str) -> dict[str, float]:
     row = {f"is {kind}": float(asked.kind == kind) for kind in (*KINDS, "none")}
     row["stems"] = float(min(len(asked.stems), 15))
     row["rarity"] = float(asked.weights.mean()) if len(asked.stems) else 0.0
     row["rarest"] = float(asked.weights.max()) if len(asked.stems) else 0.0
     row["denies"] = float(negations(asked.text) > 0)
     row["points back"] = float(not POINTERS.isdisjoint(asked.words))
+    known = frozenset(content(before))
+    row["vague"] = float(len(_VAGUE.findall(asked.text)))
+    row["this new"] = float(sum(stem(word.lower()) not in known for word in _THIS.findall(asked.text)))
+    row["the new"] = float(sum(stem(word.lower()) not in known for word in _THE.findall(asked.text)))
+    row["names"] = float(min(len(names(asked.text)), 4))
     row["words"] = float(min(len(asked.words), 30))
     return row
 
 
+_VAGUE = re.compile(r"\b(?:this|these|that|those)\s+[a-z]|\b(?:he|she|it|they|him|them|his|its|their)\b", re.IGNORECASE)
+_THIS = re.compile(r"\b(?:this|these|that|those)\s+([a-z]{3,})", re.IGNORECASE)
+_THE = re.compile(r"\bthe\s+([a-z]{3,})")
 POINTERS = frozenset("it its they them their this that these those he him his she her there one".split())  # noqa: SIM905
 
 
