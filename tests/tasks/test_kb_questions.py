@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from smallfirst.errors import DataError
@@ -77,6 +79,18 @@ def test_a_wrong_line_is_named(tmp_path, line, words) -> None:
     with pytest.raises(DataError, match=words) as caught:
         read_questions(path)
     assert "line 2" in str(caught.value)
+
+
+def test_the_example_in_the_docs_runs(tmp_path, monkeypatch, capsys) -> None:
+    (tmp_path / "examples").symlink_to(EXAMPLE.parent)
+    monkeypatch.chdir(tmp_path)
+    page = (EXAMPLE.parents[1] / "docs" / "knowledge-base.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(block, "knowledge-base.md", "exec"), {})
+    said = capsys.readouterr().out
+    assert "added=12" in said
+    assert "Expenses > How to claim" in said
+    assert "Morag Sinclair [1]. people/expenses.md" in said
 
 
 def test_an_empty_file_is_named(tmp_path) -> None:

@@ -11,6 +11,7 @@ Knows the order of the steps. Does not know the index or the judges (local.py), 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from smallfirst.tasks.kb.passages import LONG
 from smallfirst.tasks.kb.prompt import ADDED, declines, messages
 from smallfirst.tasks.kb.search import Index
 from smallfirst.tasks.kb.settings import HandoffSettings, WordsSettings
+from smallfirst.tasks.kb.spec import read_spec
 from smallfirst.tasks.task import Opening, Own, Promise, TaskKind
 
 PASSAGES = 5
@@ -210,8 +212,14 @@ class KbTask:
 
 
 def open_kb(opening: Opening) -> KbTask:
-    """A task from the folder that `kb build` wrote. Raises DataError, SetupError without the encoder."""
-    index = Index(Path(opening.index or ""))
+    """A task from the folder that `kb build` wrote, or from the spec that it was built by.
+
+    Raises DataError, ConfigError (the spec), SetupError without the encoder.
+    """
+    folder = opening.index
+    if folder is None:
+        folder = read_spec(Path(opening.spec or ""), os.environ).out
+    index = Index(Path(folder))
     local = KbLocal(index, passages=PASSAGES)
     local.retrieve("warm up")
     return KbTask(
