@@ -39,6 +39,7 @@ VERBS = {
     "grade": ("smallfirst.cli.grade_cmd:grade", "Score answers: by checkers, by a judge model, or by you, blind."),
     "triage": ("smallfirst.cli.triage_cmd:triage", "Label documents locally; hand up what is not sure."),
     "extract": ("smallfirst.cli.extract_cmd:extract", "Find named fields in documents; hand up what is doubtful."),
+    "kb": ("smallfirst.cli.kb_cmd:kb", "Answer from your own documents, with citations."),
     "recorded": ("smallfirst.cli.recorded_cmd:recorded", "Serve what models answered in recorded data."),
 }
 

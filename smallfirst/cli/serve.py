@@ -111,6 +111,9 @@ def read_offline(config: Path | None) -> Settings:
     ):
         if url and not url.startswith("sqlite:"):
             hosts[name] = urlsplit(url).hostname
+    for name, task in settings.tasks.items():
+        if task.handoff is not None:
+            hosts[f"tasks.{name}.handoff"] = urlsplit(task.handoff.url).hostname
     refuse_remote(hosts)
     for name, model in embedded_models(settings):
         weights = place(model.weights or name, cache_dir(os.environ))

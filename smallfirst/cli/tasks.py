@@ -11,14 +11,14 @@ from pathlib import Path
 import msgspec
 
 from smallfirst.cli.settings import Settings
-from smallfirst.core import Model, Tier
+from smallfirst.core import DataClass, Model, Tier
 from smallfirst.errors import ConfigError, DataError, SetupError
 from smallfirst.models.catalogue import Catalogue
 from smallfirst.models.local import LocalSender
 from smallfirst.models.sender import Sender
 from smallfirst.policy.fixed import Fixed
 from smallfirst.policy.protocol import Policy
-from smallfirst.tasks.registry import open_task, wire_name
+from smallfirst.tasks.registry import least_class, open_task, wire_name
 from smallfirst.tasks.settings import TaskSettings
 from smallfirst.tasks.task import Opening, Task
 
@@ -49,6 +49,8 @@ def _make(name: str, task: TaskSettings, policies: Mapping[str, Policy], default
         index=task.index,
         spec=task.spec,
         workers=task.workers,
+        words=task.words,
+        handoff=task.handoff,
     )
     try:
         return open_task(opening, task.kind)
@@ -64,6 +66,12 @@ def task_lines(settings: Settings, folder: Path) -> list[str]:
         promise = task.promise.words if task.promise is not None else "nothing is certified of what it keeps"
         lines.append(f"{task.name}: {task.kind}, what it is not sure of goes to {said.policy}; {promise}")
     return lines
+
+
+def floors(tasks: Mapping[str, TaskSettings]) -> dict[str, DataClass]:
+    """The least data class of a query to each task, by the name that callers use."""
+    found = ((wire_name(name, task), least_class(task)) for name, task in tasks.items())
+    return {name: least for name, least in found if least is not None}
 
 
 def lowest_tier(tiers: tuple[Tier, ...]) -> str:

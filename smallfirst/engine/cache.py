@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -43,18 +43,18 @@ class AnswerCache:
         self._bytes = 0
         self.hits = self.misses = 0
 
-    def key(self, query: Query, key_name: str | None, data_class: DataClass) -> bytes | None:
-        """What the request is known by; None where it may not be answered from here."""
+    def key(self, query: Query, key_name: str | None, data_class: DataClass, known: str | None = None) -> bytes | None:
+        """What the request is known by; None where it may not be answered from here. `known`: by what a task knows it,
+        whatever else the request says."""
+        if known is not None:
+            return _digest((query.api, query.asked, key_name or "", data_class.name, known)).digest()
         fields, needs = query.fields, query.needs
         temperature = fields.get("temperature")
         if temperature is None or bytes(temperature) not in _NO_SAMPLING:
             return None
         if needs.tools or needs.n > 1 or needs.logprobs or needs.embeds or needs.anthropic or "tools" in fields:
             return None
-        digest = hashlib.blake2b(digest_size=20)
-        for part in (query.api, query.asked, key_name or "", data_class.name, query.beta):
-            digest.update(b"%d:" % len(part))
-            digest.update(part.encode("utf-8", "surrogatepass"))
+        digest = _digest((query.api, query.asked, key_name or "", data_class.name, query.beta))
         asked = fields if query.native is None else query.native
         for name in sorted(asked):
             if name not in _APART:
@@ -87,3 +87,11 @@ class AnswerCache:
         kept = self._kept.pop(key, None)
         if kept is not None:
             self._bytes -= len(kept.outcome.body) + len(kept.outcome.text)
+
+
+def _digest(parts: Sequence[str]) -> hashlib.blake2b:
+    digest = hashlib.blake2b(digest_size=20)
+    for part in parts:
+        digest.update(b"%d:" % len(part))
+        digest.update(part.encode("utf-8", "surrogatepass"))
+    return digest

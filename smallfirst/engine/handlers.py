@@ -33,6 +33,10 @@ class Handler(Protocol):
         """What a model above must be able to do, the edit of the request counted in."""
         ...
 
+    def repeats(self, query: Query) -> str | None:
+        """By what a repeated request is known to the cache; None: as any other, word for word and without sampling."""
+        ...
+
     def plan(self, facts: Facts) -> Plan: ...
 
 

@@ -51,7 +51,7 @@ from smallfirst.models.sender import Sender
 from smallfirst.policy.fixed import Fixed
 from smallfirst.policy.protocol import Facts, Policy
 from smallfirst.privacy.guard import Assessed, Guard
-from smallfirst.privacy.redaction import Redaction
+from smallfirst.privacy.redaction import REDACTED_FROM, Redaction
 from smallfirst.privacy.rules import unredacted
 from smallfirst.verify.judge import make_judge
 
@@ -113,11 +113,13 @@ class Engine:
         cache_up_to: DataClass = DataClass.internal,
         observers: tuple[Callable[[Entry], None], ...] = (),
         handlers: tuple[Handler, ...] = (),
+        floors: Mapping[str, DataClass] | None = None,
     ) -> None:
-        """`note_waits`: a policy goes by how long models usually take."""
+        """`note_waits`: a policy goes by how long models usually take. `floors`: the least data class of a query to a
+        handler, by its name."""
         self.catalogue, self.admission, self.classifier = catalogue, admission, classifier
         self.probes, self.prior = probes, prior
-        self.handlers = {one.name: one for one in handlers}
+        self.handlers, self.floors = {one.name: one for one in handlers}, floors or {}
         self.policies = {**{name: Fixed(name, name) for name in catalogue.models}, **policies, **self.handlers}
         self.policies["auto"] = policies[default_policy]
         self.guard, self.intent_from = guard, intent_from
@@ -259,7 +261,8 @@ class Exchange:
         """cache: an answer to the very same request, by a model that may still answer this one."""
         if self.query.dials.max_quality_loss is not None or self.data_class > self.engine.cache_up_to:
             return None
-        key = self._cache_key = cache.key(self.query, self.key.name if self.key else None, self.data_class)
+        known = None if self.handler is None else self.handler.repeats(self.query)
+        key = self._cache_key = cache.key(self.query, self.key.name if self.key else None, self.data_class, known)
         kept = None if key is None else cache.find(key)
         return kept if kept is not None and any(kept.outcome.model in tier.models for tier in tiers) else None
 
@@ -297,7 +300,8 @@ class Exchange:
         """privacy: who may see a query of this class from this caller; whom it reaches redacted, only if it can be."""
         permit = self.engine.admission.permit(self.query, self.key, await self._assess())
         if permit.redact:
-            if not self.query.needs.anthropic:  # what only Anthropic's own API carries has no placeholders
+            beyond = self.engine.floors.get(self.query.asked, DataClass.public) >= REDACTED_FROM  # a task's own texts
+            if not self.query.needs.anthropic and not beyond:  # what only Anthropic's API carries has no placeholders
                 self.redaction = await self.engine.guard.redact(self.query.fields, self.assessed)
             if self.redaction is None:
                 return unredacted(permit)
@@ -311,6 +315,7 @@ class Exchange:
             declared=dials.data_class,
             key=key.name if key else None,
             key_class=key.min_class if key else None,
+            task_class=self.engine.floors.get(self.query.asked),
             session=dials.session,
         )
         return self.assessed.data_class

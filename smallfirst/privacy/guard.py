@@ -1,5 +1,5 @@
-"""The data class of a query: the highest of what its caller declares, its key demands, its session had, and what is
-found in it.
+"""The data class of a query: the highest of what its caller declares, its key demands, its task demands, its session
+had, and what is found in it.
 
 Knows who may say something about the class. Does not know who may see it then (rules.py), or how anything is found
 (detector.py).
@@ -23,7 +23,7 @@ _FAILED = "personal data could not be looked for in this request, so it was not 
 
 
 class Assessed(msgspec.Struct, frozen=True):
-    """A query's class, and why: who demanded it (declared, key, default, session), and the categories found in it.
+    """A query's class, and why: who demanded it (declared, key, task, default, session), and the categories found.
 
     `found` is the class of what was found alone.
     """
@@ -58,6 +58,7 @@ class Guard:
         declared: DataClass | None = None,
         key: str | None = None,
         key_class: DataClass | None = None,
+        task_class: DataClass | None = None,
         session: str | None = None,
     ) -> Assessed:
         """Raises Forbidden (`detector_failed`) where the config would rather refuse than not know, and LedgerError
@@ -66,11 +67,11 @@ class Guard:
         if self.inspector is not None:
             looked = self.inspector.look(fields)
             found = looked if looked is not None else await self.inspector.look_aside(fields)
-        if found is NOTHING and declared is None and key_class is None and session is None:
+        if found is NOTHING and session is None and declared is key_class is task_class is None:
             return self._usual
         if found.failed and self._on_error == "deny":
             raise Forbidden(_FAILED, code="detector_failed")
-        return await self._decide(found, declared, key, key_class, session)
+        return await self._decide(found, declared, key, key_class, task_class, session)
 
     async def redact(self, fields: Mapping[str, msgspec.Raw], assessed: Assessed) -> Redaction | None:
         """Placeholders for what was found, or None where they would not be enough.
@@ -95,9 +96,10 @@ class Guard:
         declared: DataClass | None,
         key: str | None,
         key_class: DataClass | None,
+        task_class: DataClass | None,
         session: str | None,
     ) -> Assessed:
-        said = (("declared", declared), ("key", key_class), ("default", self.default_class))
+        said = (("declared", declared), ("key", key_class), ("task", task_class), ("default", self.default_class))
         highest = max(found.data_class, *(of for _, of in said if of is not None))
         floor = highest if session is None else await self._floors.raised(key, session, highest)
         why = [name for name, of in said if of == floor]

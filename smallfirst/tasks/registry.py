@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from smallfirst.config.nearest import hint
+from smallfirst.core import DataClass
 from smallfirst.errors import ConfigError
+from smallfirst.privacy.classes import NAMES, parse_class
+from smallfirst.tasks.kb.settings import WordsSettings, handoff_problems
 from smallfirst.tasks.settings import TaskSettings
 from smallfirst.tasks.task import NAME, PREFIXES, Opening, Task, TaskKind
 
@@ -26,7 +29,13 @@ def _extract(opening: Opening) -> Task:
     return open_extract(opening)
 
 
-KINDS: Mapping[TaskKind, Callable[[Opening], Task]] = {"triage": _triage, "extract": _extract}
+def _kb(opening: Opening) -> Task:
+    from smallfirst.tasks.kb.served import open_kb  # noqa: PLC0415 - numpy and an encoder, for those who use it
+
+    return open_kb(opening)
+
+
+KINDS: Mapping[TaskKind, Callable[[Opening], Task]] = {"extract": _extract, "kb": _kb, "triage": _triage}
 """Kind -> what opens a task of it. Raises DataError for a file that can't be used, SetupError for a missing extra."""
 
 READS: Mapping[TaskKind, str] = {"triage": "model", "extract": "model", "kb": "index"}
@@ -77,3 +86,23 @@ def _kind_problems(at: tuple[str, ...], task: TaskSettings) -> Iterator[tuple[tu
         yield at, f"a task of kind {task.kind} needs `{needed}`, or a `spec` that names it"
     if getattr(task, other) is not None:
         yield (*at, other), f"a task of kind {task.kind} does not read this; it reads `{needed}`"
+    if task.kind != "kb":
+        yield from (((*at, field), "only a task of kind kb has this") for field in _kb_fields(task))
+    if task.handoff is not None:
+        yield from (((*at, "handoff", field), words) for field, words in handoff_problems(task.handoff))
+    if task.data_class is not None and task.data_class not in NAMES:
+        yield (*at, "class"), f"unknown data class `{task.data_class[:60]}`{hint(task.data_class, NAMES)}"
+
+
+def _kb_fields(task: TaskSettings) -> Iterator[str]:
+    """Those of a knowledge base's own fields that are set."""
+    if task.words != WordsSettings():
+        yield "words"
+    if task.handoff is not None:
+        yield "handoff"
+
+
+def least_class(settings: TaskSettings) -> DataClass | None:
+    """The floor of the data class of every query to a task; None: there is none."""
+    name = settings.data_class or ("internal" if settings.kind == "kb" else None)
+    return None if name is None else parse_class(name)

@@ -42,6 +42,7 @@ import msgspec
 from smallfirst.core import Abilities, Model, Needs, Price, Query, Replica
 from smallfirst.models.local import Local
 from smallfirst.policy.protocol import Facts, Plan, Policy
+from smallfirst.tasks.kb.settings import HandoffSettings, WordsSettings
 
 TaskKind = Literal["triage", "extract", "kb"]
 
@@ -128,6 +129,10 @@ class Task(Protocol):
         """What a call above would need, with the edit that this task would make."""
         ...
 
+    def repeats(self, query: Query) -> str | None:
+        """By what a repeated request is known to the cache; None: as any other, word for word and without sampling."""
+        ...
+
     def plan(self, facts: Facts) -> Plan:
         """facts.tiers: first the task's own models that may see the query, then the tiers above (perhaps none)."""
         ...
@@ -143,3 +148,5 @@ class Opening(msgspec.Struct, frozen=True):
     index: str | None = None
     spec: str | None = None
     workers: int = 2
+    words: WordsSettings = WordsSettings()
+    handoff: HandoffSettings | None = None

@@ -12,7 +12,7 @@ from __future__ import annotations
 import codecs
 import io
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from email import policy
 from email.parser import BytesParser
 from html.parser import HTMLParser
@@ -31,9 +31,12 @@ SCAN = 200 / 72
 MISSING = "reading {} needs {}: pip install 'smallfirst[documents]'"
 
 
-def read_document(path: Path) -> str:
-    """The text of `path`. Raises DataError that names the file and what to do, SetupError without the extra."""
-    reader = READERS.get(path.suffix.lower())
+def read_document(path: Path, *, marked: bool = False) -> str:
+    """The text of `path`; `marked` keeps headings (`# ` before them, as in Markdown) and paragraphs of .html and .docx.
+
+    Raises DataError that names the file and what to do, SetupError without the extra.
+    """
+    reader = (MARKED if marked else READERS).get(path.suffix.lower())
     if reader is None:
         raise DataError(f"{path}: not a format that is read here; those are {', '.join(READERS)}")
     try:
@@ -107,6 +110,15 @@ def html_text(markup: str) -> str:
     return " ".join("".join(words.parts).split())
 
 
+def html_marked(markup: str) -> str:
+    """As html_text, each block a paragraph of its own and each heading marked as in Markdown."""
+    words = _Blocks()
+    words.feed(markup)
+    words.close()
+    paragraphs = (" ".join(block.split()) for block in "".join(words.parts).split("\0"))
+    return "\n\n".join(block for block in paragraphs if block.strip("# "))
+
+
 class _Words(HTMLParser):
     """Collects text, with a blank at each tag."""
 
@@ -128,12 +140,43 @@ class _Words(HTMLParser):
             self.parts.append(data)
 
 
+class _Blocks(_Words):
+    """Collects text, with NUL where a block begins or ends."""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        super().handle_starttag(tag, attrs)
+        if tag in BLOCKS:
+            self.parts.append("\0" + "#" * HEADINGS[tag] + " " if tag in HEADINGS else "\0")
+
+    def handle_endtag(self, tag: str) -> None:
+        super().handle_endtag(tag)
+        if tag in BLOCKS:
+            self.parts.append("\0")
+
+    def handle_data(self, data: str) -> None:
+        super().handle_data(data.replace("\0", " "))
+
+
+HEADINGS = {"title": 1, "h1": 1, "h2": 2, "h3": 3, "h4": 4, "h5": 5, "h6": 6}
+"""With their level."""
+
+_BLOCKS = """
+    address article aside blockquote body br dd div dl dt figcaption footer form header hr li main nav ol p pre
+    section table tr ul
+"""
+BLOCKS = HEADINGS.keys() | frozenset(_BLOCKS.split())
+
+
 def _plain(path: Path) -> str:
     return decode(path.read_bytes(), str(path))
 
 
 def _html(path: Path) -> str:
     return html_text(_plain(path))
+
+
+def _html_marked(path: Path) -> str:
+    return html_marked(_plain(path))
 
 
 def _mail(path: Path) -> str:
@@ -186,17 +229,35 @@ def _scanned(suffix: str) -> str:
 
 
 def _word(path: Path) -> str:
+    document = _open_word(path)
+    return "\n".join([*(paragraph.text for paragraph in document.paragraphs), *_cells(document)])
+
+
+def _word_marked(path: Path) -> str:
+    document = _open_word(path)
+    marked = []
+    for paragraph in document.paragraphs:
+        kind, _, level = str(paragraph.style.name).partition(" ")
+        level = "1" if kind == "Title" else level
+        mark = "#" * min(6, int(level)) + " " if kind in {"Heading", "Title"} and level.isdigit() else ""
+        marked.append(mark + paragraph.text if paragraph.text.strip() else "")
+    return "\n\n".join([*marked, *_cells(document)])
+
+
+def _open_word(path: Path) -> Any:
     try:
         import docx  # noqa: PLC0415 - an extra
         from docx.opc.exceptions import PackageNotFoundError  # noqa: PLC0415
     except ImportError as error:
         raise SetupError(MISSING.format("Word files", "python-docx")) from error
     try:
-        document = docx.Document(io.BytesIO(path.read_bytes()))
+        return docx.Document(io.BytesIO(path.read_bytes()))
     except (PackageNotFoundError, zipfile.BadZipFile, KeyError, ValueError) as error:
         raise DataError(f"{path}: not a Word file ({error})") from None
-    cells = (cell.text for table in document.tables for row in table.rows for cell in row.cells)
-    return "\n".join([*(paragraph.text for paragraph in document.paragraphs), *cells])
+
+
+def _cells(document: Any) -> Iterator[str]:
+    return (cell.text for table in document.tables for row in table.rows for cell in row.cells)
 
 
 READERS: dict[str, Callable[[Path], str]] = {
@@ -210,3 +271,6 @@ READERS: dict[str, Callable[[Path], str]] = {
     **dict.fromkeys(ocr.ENDINGS, _picture),
 }
 """By file ending."""
+
+MARKED = {**READERS, ".html": _html_marked, ".htm": _html_marked, ".docx": _word_marked}
+"""The same, with the headings marked."""

@@ -1,1 +1,2 @@
-"""A knowledge base that answers with citations, and knows when it can't."""
+"""A knowledge base: documents -> passages that can be searched, and answers from them with citations; it knows when it
+can't."""
