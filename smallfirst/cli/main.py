@@ -38,6 +38,7 @@ VERBS = {
     "outcomes": ("smallfirst.cli.outcomes_cmd:outcomes", "Check files of outcomes; make them from recorded traffic."),
     "grade": ("smallfirst.cli.grade_cmd:grade", "Score answers: by checkers, by a judge model, or by you, blind."),
     "triage": ("smallfirst.cli.triage_cmd:triage", "Label documents locally; hand up what is not sure."),
+    "extract": ("smallfirst.cli.extract_cmd:extract", "Find named fields in documents; hand up what is doubtful."),
     "recorded": ("smallfirst.cli.recorded_cmd:recorded", "Serve what models answered in recorded data."),
 }
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import msgspec
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from smallfirst.cli.console import err, out
+from smallfirst.cli.progress import bars
 from smallfirst.errors import DataError
 from smallfirst.tasks.triage.above import Gateway
 from smallfirst.tasks.triage.fit import Wanted, fit_triage, part, without_copies
@@ -85,7 +84,7 @@ def fit(
         )
     parts = part(rows, seed, kept_apart)
     wanted = Wanted(accuracy, confidence, several, out_of_scope, seed)
-    with _bars() as told:
+    with bars(STEPS) as told:
         model = fit_triage(parts, wanted, embedder, told)
     report = measure(Triage(model, embedder), parts.report)
     model = msgspec.structs.replace(model, card=_card(model.card, report))
@@ -126,7 +125,7 @@ def run(
         err.print(f"{len(inputs) - len(left)} of {len(inputs)} were done before", style="dim")
     lines: list[Line] = []
     try:
-        with out_file.open("ab") as file, _bars() as told:
+        with out_file.open("ab") as file, bars(STEPS) as told:
             for batch in _batches(left):
                 for line in label(batch, worker, asked):
                     file.write(msgspec.json.encode(line) + b"\n")
@@ -228,17 +227,3 @@ def _batches(inputs: list[Input]) -> Iterator[list[Input]]:
     several = iter(inputs)
     while batch := list(itertools.islice(several, BATCH)):
         yield batch
-
-
-@contextmanager
-def _bars() -> Iterator[Callable[[str, int, int], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True) as progress:
-        tasks: dict[str, TaskID] = {}
-
-        def told(step: str, done: int, total: int) -> None:
-            if step not in tasks:
-                tasks[step] = progress.add_task(STEPS.get(step, step), total=total)
-            progress.update(tasks[step], completed=done)
-
-        yield told

@@ -58,8 +58,15 @@ class FieldModel(msgspec.Struct, frozen=True):
     confidence: Beta = Beta(1.0, 1.0, 0.0)  # of the finders together -> chance of being right
     cut: float = 0.0  # a value less sure than this is taken for none
     absent: float = 0.5  # chance that nothing is right where nothing was found
+    whole: Beta | None = None  # the least sure of several values -> chance that all are right and none lacks
     threshold: float = NOTHING  # least chance that is kept; above 1 nothing is
     certified: Certified | None = None
+
+    def sure(self, lowest: float | None) -> float:
+        """Chance that the field is right as a whole; `lowest`: the confidence of its least sure value, if any."""
+        if lowest is None:
+            return self.absent
+        return lowest if self.whole is None else float(self.whole(lowest))
 
 
 class Card(msgspec.Struct, frozen=True):
@@ -100,7 +107,8 @@ class Extractor:
             values = self.candidates(field.name, document)
             kept = [value for value in values if value.confidence >= part.cut]
             fields[field.name] = tuple(kept if field.several else kept[:1])
-            sure[field.name] = min((value.confidence for value in fields[field.name]), default=part.absent)
+            lowest = min((value.confidence for value in fields[field.name]), default=None)
+            sure[field.name] = part.sure(lowest)
         doubtful = tuple(name for name, chance in sure.items() if chance < self.model.fields[name].threshold)
         return Extracted(fields, doubtful, sure)
 

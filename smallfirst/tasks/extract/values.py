@@ -33,3 +33,12 @@ def best(values: list[Value]) -> list[Value]:
     for value in sorted(values, key=lambda value: (-value.confidence, value.start)):
         found.setdefault(value.normal, value)
     return list(found.values())
+
+
+def apart(values: list[Value]) -> list[Value]:
+    """Of values that overlap in the document the surest; `values` surest first."""
+    kept: list[Value] = []
+    for value in values:
+        if all(value.end <= other.start or other.end <= value.start for other in kept):
+            kept.append(value)
+    return kept

@@ -1,0 +1,122 @@
+"""Labelled documents -> a model of their type, with thresholds, and what it is worth on documents it never saw.
+
+Knows the order of the steps: part, fit each field (fit_field.py), certify. Three parts by group: fitted on, certified
+on, reported on. Does not know files.
+
+A promise speaks of documents drawn like the certified ones; where groups have several documents, one of each is drawn,
+since documents of a group err together and the binomial law wants independent draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from smallfirst.errors import DataError
+from smallfirst.evals.outcomes import split
+from smallfirst.tasks.certify import Certified, certify, fewest, steps
+from smallfirst.tasks.extract.fit_field import agree, fit_field
+from smallfirst.tasks.extract.labelled import Labelled, digest_of
+from smallfirst.tasks.extract.model import FORMAT, Card, ExtractModel, Extractor, FieldModel
+from smallfirst.tasks.extract.schema import Schema
+
+Told = Callable[[str, int, int], None]
+
+FRACTIONS = (0.70, 0.15, 0.15)
+"""Fit, certify, report; without a report part (the caller has one) its share goes to the fit part."""
+
+FEWEST_DOCUMENTS = 10
+STRICTEST, ROOM = 0.3, 1.5
+"""The first threshold keeps this share of documents, and at least 1.5 times the fewest that can prove anything."""
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What the user asks for. `uncertified`: keep by the left-out documents' word where nothing can be certified."""
+
+    accuracy: float = 0.97
+    confidence: float = 0.95
+    uncertified: bool = False
+    seed: int = 0
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """Documents by what they are for."""
+
+    fit: list[Labelled]
+    certify: list[Labelled]
+    report: list[Labelled]
+
+
+def part(rows: Sequence[Labelled], seed: int, report: Sequence[Labelled] | None = None) -> Parts:
+    """Deal documents into parts by group. `report`: documents the caller keeps apart."""
+    groups = [row.group for row in rows]
+    if report is not None:
+        both = next((row for row in report if row.group in set(groups)), None)
+        if both is not None:
+            raise DataError(f"group {both.group!r} stands in the training and the report part: {both.where}")
+    shares = FRACTIONS if report is None else (FRACTIONS[0] + FRACTIONS[2], FRACTIONS[1])
+    dealt = split(groups, seed=seed, fractions=shares)
+    fit, proof, *rest = ([row for row in rows if row.group in part] for part in dealt)
+    return Parts(fit, proof, list(report) if report is not None else rest[0])
+
+
+def fit_extract(schema: Schema, parts: Parts, wanted: Wanted, told: Told = lambda *_: None) -> ExtractModel:
+    """Fit on parts.fit, certify on parts.certify. parts.report is not looked at.
+
+    Raises DataError where a field can't be learned, SetupError without the extra `learn`.
+    """
+    fields: dict[str, FieldModel] = {}
+    paths: dict[str, npt.NDArray[np.float64]] = {}
+    for n, field in enumerate(schema.fields):
+        told("fit", n, len(schema.fields))
+        rows = [row for row in parts.fit if field.name in row.values]
+        if len(rows) < FEWEST_DOCUMENTS:
+            raise DataError(
+                f"field {field.name}: {len(rows)} documents of the fit part say what it is; at least "
+                f"{FEWEST_DOCUMENTS} are needed: label more, or take the field out of the schema"
+            )
+        fitted = fit_field(field, rows, wanted.seed, wanted.accuracy if wanted.uncertified else None)
+        fields[field.name], paths[field.name] = fitted.model, fitted.sure
+    told("fit", len(schema.fields), len(schema.fields))
+    card = Card(len(parts.fit), len({row.group for row in parts.fit}), wanted.seed, digest_of(parts.fit))
+    return _certified(ExtractModel(FORMAT, schema, fields, card), parts.certify, wanted, paths)
+
+
+def _certified(
+    model: ExtractModel, rows: Sequence[Labelled], wanted: Wanted, paths: dict[str, npt.NDArray[np.float64]]
+) -> ExtractModel:
+    drawn = one_of_each_group(rows, wanted.seed)
+    extractor = Extractor(model)
+    found = [extractor.extract(row.text) for row in drawn]
+    fields = dict(model.fields)
+    for field in model.schema.fields:
+        told = [n for n, row in enumerate(drawn) if field.name in row.values]
+        right = np.array([agree(field, found[n].fields[field.name], drawn[n].values[field.name]) for n in told])
+        sure = np.array([found[n].sure[field.name] for n in told])
+        certified = _promise(right.astype(bool), sure, paths[field.name], wanted)
+        if certified is not None:
+            fields[field.name] = msgspec.structs.replace(
+                fields[field.name], threshold=certified.threshold, certified=certified
+            )
+    return msgspec.structs.replace(model, fields=fields)
+
+
+def one_of_each_group(rows: Sequence[Labelled], seed: int) -> list[Labelled]:
+    """One document of each group, in random order."""
+    order = np.random.default_rng(seed).permutation(len(rows))
+    return list({rows[n].group: rows[n] for n in order}.values())
+
+
+def _promise(
+    right: npt.NDArray[np.bool_], sure: npt.NDArray[np.float64], path: npt.NDArray[np.float64], wanted: Wanted
+) -> Certified | None:
+    needed = fewest(wanted.accuracy, wanted.confidence)
+    if len(right) < needed:
+        return None
+    strictest = min(1.0, max(STRICTEST, ROOM * needed / len(right)))
+    return certify(
+        right, sure, steps(path, least_kept=strictest), accuracy=wanted.accuracy, confidence=wanted.confidence
+    )
