@@ -6,7 +6,7 @@ calibration, the cut below which a value is taken for none, and the path of thre
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
@@ -15,14 +15,19 @@ import numpy.typing as npt
 from smallfirst.calibrate.probability import Beta, fit_beta
 from smallfirst.errors import DataError
 from smallfirst.tasks.certify import NOTHING
+from smallfirst.tasks.extract.clauses import Clauses, find_clauses
 from smallfirst.tasks.extract.labelled import Labelled
 from smallfirst.tasks.extract.model import FieldModel, Stored
 from smallfirst.tasks.extract.normal import same
-from smallfirst.tasks.extract.ranker import Ranker, find_candidates, is_right
+from smallfirst.tasks.extract.ranker import Candidates, Ranker, find_candidates, is_right
 from smallfirst.tasks.extract.schema import Field
 from smallfirst.tasks.extract.softmax import Example, Problem
 from smallfirst.tasks.extract.values import Value
 
+_KINDS: dict[str, tuple[Callable[[Field, str], Candidates], type[Ranker]]] = {
+    "ranker": (find_candidates, Ranker),
+    "clauses": (find_clauses, Clauses),
+}
 FOLDS = 5
 PENALTIES = (0.3, 1.0, 3.0)
 
@@ -45,36 +50,40 @@ class Fitted(msgspec.Struct, frozen=True):
     right: npt.NDArray[np.bool_]
 
 
-def fit_field(field: Field, rows: Sequence[Labelled], seed: int, keep: float | None = None) -> Fitted:
+def fit_field(
+    field: Field, rows: Sequence[Labelled], seed: int, keep: float | None = None, kind: str = "ranker"
+) -> Fitted:
     """Fit on `rows`. `keep`: set the threshold where left-out documents were this often right; without, keep nothing.
+
+    `kind`: ranker (documents laid out in lines and columns) or clauses (running text; shaped fields only).
 
     Raises DataError where a field can't be learned, SetupError without the extra `learn`.
     """
-    examples = [example(field, row) for row in rows]
+    examples = [example(field, row, kind) for row in rows]
     fold = folds([row.group for row in rows], seed)
-    left_out = _leave_out(field, rows, examples, fold)
+    left_out = _leave_out(field, rows, examples, fold, kind)
     penalty = max(left_out, key=lambda one: (_right(field, left_out[one]), -one))
     try:
         weights = Problem(examples, several=field.several).fit(penalty)
     except DataError as error:
         raise DataError(f"field {field.name}: {error}") from None
-    bare = FieldModel((Stored("ranker", msgspec.msgpack.encode(weights)),))
-    return _calibrated(field, bare, left_out[penalty], keep)
+    bare = FieldModel((Stored(kind, msgspec.msgpack.encode(weights)),))
+    return calibrated(field, bare, left_out[penalty], keep)
 
 
-def example(field: Field, row: Labelled) -> Example:
+def example(field: Field, row: Labelled, kind: str = "ranker") -> Example:
     """What softmax.py learns from."""
-    candidates = find_candidates(field, row.text)
+    candidates = _KINDS[kind][0](field, row.text)
     values = row.values[field.name]
     return Example(candidates, is_right(field, row.text, candidates, values), not values, row.group)
 
 
-def folds(groups: Sequence[str], seed: int) -> npt.NDArray[np.intp]:
-    """(n,) the fifth of each row: groups are kept whole, the largest dealt first to the emptiest fifth."""
+def folds(groups: Sequence[str], seed: int, count: int = FOLDS) -> npt.NDArray[np.intp]:
+    """(n,) the fold of each row: groups are kept whole, the largest dealt first to the emptiest fold."""
     names, counts = np.unique(np.array(groups), return_counts=True)
     order = np.random.default_rng(seed).permutation(len(names))
     order = order[np.argsort(-counts[order], kind="stable")]
-    load = np.zeros(min(FOLDS, len(names)), dtype=int)
+    load = np.zeros(min(count, len(names)), dtype=int)
     place = {}
     for n in order:
         place[names[n]] = int(load.argmin())
@@ -83,7 +92,7 @@ def folds(groups: Sequence[str], seed: int) -> npt.NDArray[np.intp]:
 
 
 def _leave_out(
-    field: Field, rows: Sequence[Labelled], examples: Sequence[Example], fold: npt.NDArray[np.intp]
+    field: Field, rows: Sequence[Labelled], examples: Sequence[Example], fold: npt.NDArray[np.intp], kind: str
 ) -> dict[float, list[LeftOut]]:
     """penalty -> what was said of each document by the ranker that did not see its fold."""
     said: dict[float, dict[int, list[Value]]] = {penalty: {} for penalty in PENALTIES}
@@ -94,7 +103,7 @@ def _leave_out(
         except DataError as error:
             raise DataError(f"field {field.name}: {error}") from None
         for penalty in PENALTIES:
-            ranker = Ranker(field, msgspec.msgpack.encode(problem.fit(penalty)))
+            ranker = _KINDS[kind][1](field, msgspec.msgpack.encode(problem.fit(penalty)))
             for n in np.flatnonzero(fold == one).tolist():
                 said[penalty][n] = ranker.judge(rows[n].text, examples[n].candidates)
     return {
@@ -125,7 +134,8 @@ def agree(field: Field, values: Sequence[Value], wanted: Sequence[str]) -> bool:
     )
 
 
-def _calibrated(field: Field, bare: FieldModel, left_out: Sequence[LeftOut], keep: float | None) -> Fitted:
+def calibrated(field: Field, bare: FieldModel, left_out: Sequence[LeftOut], keep: float | None) -> Fitted:
+    """`bare` with its calibration, cut and threshold from what left-out documents said."""
     chances, truths = [], []
     for one in left_out:
         shown = [v for v in one.values if v.confidence >= _NOTHING_LIKELY] if field.several else one.values[:1]

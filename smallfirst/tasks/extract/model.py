@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 import msgspec
@@ -40,15 +40,18 @@ class Finder(Protocol):
 FINDERS: dict[str, str] = {
     "patterns": "smallfirst.tasks.extract.patterns:Patterns",
     "ranker": "smallfirst.tasks.extract.ranker:Ranker",
+    "clauses": "smallfirst.tasks.extract.clauses:Clauses",
+    "tagger": "smallfirst.tasks.extract.tagger:Tagger",
 }
 """kind -> module:class, made with (field, weights); imported when a model first needs it."""
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """A finder in the file. What `weights` holds is its own affair."""
+    """A finder in the file. What `weights` holds is its own affair; `shared` names weights that several fields use."""
 
     kind: str
     weights: bytes = b""
+    shared: str = ""
 
 
 class FieldModel(msgspec.Struct, frozen=True):
@@ -86,6 +89,7 @@ class ExtractModel(msgspec.Struct, frozen=True):
     schema: Schema
     fields: dict[str, FieldModel]
     card: Card | None = None  # None: nothing was fitted, patterns only
+    shared: dict[str, bytes] = {}  # weights by the name that Stored.shared says
 
 
 class Extractor:
@@ -95,7 +99,7 @@ class Extractor:
         """Raises DataError for a kind of finder that this version does not know."""
         self.model = model
         self._finders = {
-            field.name: [open_finder(field, stored) for stored in model.fields[field.name].finders]
+            field.name: [open_finder(field, stored, model.shared) for stored in model.fields[field.name].finders]
             for field in model.schema.fields
         }
 
@@ -121,13 +125,15 @@ class Extractor:
         return _together(found, self.model.fields[name].confidence)
 
 
-def open_finder(field: Field, stored: Stored) -> Finder:
-    """The finder that was stored. Raises DataError."""
+def open_finder(field: Field, stored: Stored, shared: Mapping[str, bytes]) -> Finder:
+    """The finder that was stored. Raises DataError, SetupError where it needs an extra that is not here."""
     if stored.kind not in FINDERS:
         raise DataError(f"field {field.name}: this version has no finder {stored.kind!r}; fit the model again")
     module, name = FINDERS[stored.kind].split(":")
     made: Callable[[Field, bytes], Finder] = getattr(importlib.import_module(module), name)
-    return made(field, stored.weights)
+    if stored.shared and stored.shared not in shared:
+        raise DataError(f"field {field.name}: the weights {stored.shared!r} are missing; fit the model again")
+    return made(field, shared[stored.shared] if stored.shared else stored.weights)
 
 
 def unfitted(schema: Schema) -> ExtractModel:

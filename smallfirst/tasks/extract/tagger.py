@@ -18,10 +18,13 @@ from collections import OrderedDict
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from smallfirst.errors import DataError, SetupError
+from smallfirst.tasks.extract.normal import normalise
 from smallfirst.tasks.extract.schema import Field
 from smallfirst.tasks.extract.tokens import Token, asked, features, tokens
-from smallfirst.tasks.extract.values import Value
+from smallfirst.tasks.extract.values import Value, best
 
 if TYPE_CHECKING:
     import pycrfsuite
@@ -145,8 +148,13 @@ class Tagger:
     """The finder of one field (model.Finder): what the shared chain says of it."""
 
     def __init__(self, field: Field, weights: bytes) -> None:
-        self._name, self._chain = field.name, open_chain(weights)
+        self._field, self._chain = field, open_chain(weights)
 
     def find(self, document: str) -> list[Value]:
-        """See model.Finder."""
-        return self._chain.read(document).get(self._name, [])
+        """See model.Finder. A span that can't be read as the field's type is none."""
+        found = []
+        for value in self._chain.read(document).get(self._field.name, []):
+            normal = normalise(self._field, value.text)
+            if normal is not None:
+                found.append(msgspec.structs.replace(value, normal=normal))
+        return best(found)

@@ -3,8 +3,8 @@
 Knows characters, and the English words for numbers, months and days. Does not know fields or labels. A feature is a
 string; which of them matter is learned (tagging.py).
 
-Lines that begin with > are what was said before, as mail quotes it: the assistant's question, or the names of the fields
-that it asked for. They are read (`5` after `> how many people?` is no hour), and no value is found in them.
+Lines that begin with > are what was said before, as mail quotes it: the assistant's question, or the names of the
+fields that it asked for. They are read (`5` after `> how many people?` is no hour), and no value is found in them.
 """
 
 from __future__ import annotations
@@ -104,7 +104,12 @@ def features(found: list[Token], said: list[str]) -> list[list[str]]:
         row = ["bias", f"asked={before}", f"asked={before}|{word}", f"asked={before}|{shapes[n]}"]
         row += [f"asked={before}|{kinds[n + 1]}", f"asked={before}|{min(n, 3)}/{length}"]
         row += [f"said={one}" for one in said]
-        row += [f"line={found[n].line}", f"<{left[n]}|{shapes[n]}", f">{right[n]}|{shapes[n]}", f"<{left[n]}>{right[n]}"]
+        row += [
+            f"line={found[n].line}",
+            f"<{left[n]}|{shapes[n]}",
+            f">{right[n]}|{shapes[n]}",
+            f"<{left[n]}>{right[n]}",
+        ]
         row += _neighbours(n, words, shapes, kinds)
         row += _affixes(word)
         if n:

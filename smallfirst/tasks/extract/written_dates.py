@@ -13,15 +13,12 @@ import msgspec
 
 MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
           "december")  # fmt: skip
-_WORDS = {
-    word: n + 1
-    for n, word in enumerate(
-        "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth "
-        "fifteenth sixteenth seventeenth eighteenth nineteenth twentieth twenty-first twenty-second twenty-third "
-        "twenty-fourth twenty-fifth twenty-sixth twenty-seventh twenty-eighth twenty-ninth thirtieth "
-        "thirty-first".split()
-    )
-}
+_ORDINALS = (
+    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth "
+    "sixteenth seventeenth eighteenth nineteenth twentieth twenty-first twenty-second twenty-third twenty-fourth "
+    "twenty-fifth twenty-sixth twenty-seventh twenty-eighth twenty-ninth thirtieth thirty-first"
+)
+_WORDS = {word: n for n, word in enumerate(_ORDINALS.split(), 1)}
 
 _BLANK = r"(?:(?<!_)_++(?:\s{1,3}+_++){0,3}+|\[[\s_\u25cf\u2022\u00b7*.]{0,20}\]|[\u25cf\u00b7]|(?<!\.)\.{3,40}+)"
 _MONTH = (
