@@ -49,6 +49,7 @@ SCHEMA = HERE.parent / "examples" / "extract" / "contract.yaml"
 GOALS, SURE = (0.97, 0.90), 0.95
 COUNTRIES = {"Canada", "United Kingdom", "Australia", "United States"}
 NO_PARTY = re.compile(r"\bpart(?:y|ies)\b", re.IGNORECASE)
+QUOTED_FIRST = re.compile(r"[^(\"\u201c]*(?:\b(?:inc|corp\w*|ltd|llc|l\.?p|company|limited)\b)", re.IGNORECASE)
 TOGETHER = re.compile(r"\b(?:each|collectively|individually|together|referred)\b", re.IGNORECASE)
 out = Console(width=120)
 
@@ -86,6 +87,7 @@ def read(folder: Path, schema: Schema, part: str) -> list[Labelled]:
         if record["split"] == part:
             key = json.loads(record["json_norm"])
             company = re.sub(r"\W", "", record["doc_id"].removeprefix("cuad-").split("_")[0].lower())
+            key["parties"] = parties_of(key.get("parties", []), json.loads(record["json_fields"]).get("parties", ""))
             rows.append(Labelled(record["document_text"], values_of(schema, key), company[:14], at))
     return rows
 
@@ -94,15 +96,23 @@ def values_of(schema: Schema, key: dict[str, object]) -> dict[str, tuple[str, ..
     """The normalised key as our normal forms."""
     law = schema["governing_law"]
     return {
-        "parties": tuple(dict.fromkeys(full_name(one) for one in key.get("parties", ()) if is_party(one))),
+        "parties": tuple(dict.fromkeys(full_name(one) for one in key["parties"])),
         "agreement_date": dates_of(key.get("agreement_date")),
         "effective_date": dates_of(key.get("effective_date")),
         "governing_law": laws_of(law, str(key.get("governing_law") or "")),
     }
 
 
-def is_party(name: str) -> bool:
-    return bool(company_key(name)) and not (NO_PARTY.search(name) and TOGETHER.search(name))
+def parties_of(names: list[str], written: str) -> list[str]:
+    """Names of the key, without those that only say what the parties are called together (`written`: unnormalised)."""
+    raw = written.split(";")
+    raw = raw if len(raw) == len(names) else names
+    return [
+        name
+        for name, words in zip(names, raw, strict=True)
+        if company_key(name)
+        and not (NO_PARTY.search(words) and TOGETHER.search(words) and not QUOTED_FIRST.match(words))
+    ]
 
 
 def dates_of(said: object) -> tuple[str, ...]:

@@ -13,7 +13,10 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
+from smallfirst.tasks.extract import ranker
+from smallfirst.tasks.extract.companies import company_key, same_company
 from smallfirst.tasks.extract.mentions import Mention, find_mentions
+from smallfirst.tasks.extract.party_names import INTRODUCED, describe_names, find_names
 from smallfirst.tasks.extract.ranker import Candidates, Ranker, Run
 from smallfirst.tasks.extract.schema import Field
 from smallfirst.tasks.extract.values import Value
@@ -30,9 +33,30 @@ _WORD = re.compile(r"[^\W\d_]+|\d+|[.,;:()\"\u201c\u201d]|_+")
 
 def find_clauses(field: Field, document: str) -> Candidates:
     """Every mention that has the shape of `field`, and what is seen of it."""
+    if field.type == "name":
+        return _names(document)
     mentions = _dates(field, document) if field.type == "date" else find_mentions(field, document)
     runs = tuple(Run(one.start, one.end, one.normal) for one in mentions)
     return Candidates(runs, describe_running(document, mentions), [])
+
+
+def _names(document: str) -> Candidates:
+    """One candidate a name, however often it stands there: what is seen of any of its mentions is seen of it.
+
+    A company that filed the contract stands in every page's foot and need not be a party; one that is has been
+    introduced somewhere.
+    """
+    mentions = find_names(document)
+    around, itself = describe_running(document, mentions), describe_names(document, mentions)
+    places: dict[str, list[int]] = {}
+    for place, one in enumerate(mentions):
+        places.setdefault(company_key(one.normal), []).append(place)
+    runs, seen = [], []
+    for its in places.values():
+        shown = next((mentions[n] for n in its if INTRODUCED in itself[n]), mentions[its[0]])
+        runs.append(Run(shown.start, shown.end, shown.normal))
+        seen.append(list(dict.fromkeys(name for n in its for name in (*around[n], *itself[n]))))
+    return Candidates(tuple(runs), seen, [])
 
 
 def _dates(field: Field, document: str) -> list[Mention]:
@@ -91,6 +115,14 @@ def _where(document: str, one: Mention, place: int, count: int) -> list[str]:
 
 def _words(text: str) -> list[str]:
     return ["0" if word.isdigit() else "_" if word[0] == "_" else word for word in _WORD.findall(text.lower())]
+
+
+def is_right(field: Field, document: str, candidates: Candidates, wanted: Sequence[str]) -> tuple[bool, ...]:
+    """For each candidate whether it says one of the `wanted` normal forms; names may be written in other ways."""
+    if field.type != "name":
+        return ranker.is_right(field, document, candidates, wanted)
+    keys = [company_key(one) for one in wanted]
+    return tuple(any(same_company(company_key(run.normal), key) for key in keys) for run in candidates.runs)
 
 
 class Clauses(Ranker):

@@ -15,18 +15,28 @@ import numpy.typing as npt
 from smallfirst.calibrate.probability import Beta, fit_beta
 from smallfirst.errors import DataError
 from smallfirst.tasks.certify import NOTHING
+from smallfirst.tasks.extract import clauses, ranker
 from smallfirst.tasks.extract.clauses import Clauses, find_clauses
 from smallfirst.tasks.extract.labelled import Labelled
 from smallfirst.tasks.extract.model import FieldModel, Stored
 from smallfirst.tasks.extract.normal import same
-from smallfirst.tasks.extract.ranker import Candidates, Ranker, find_candidates, is_right
+from smallfirst.tasks.extract.ranker import Candidates, Ranker, find_candidates
 from smallfirst.tasks.extract.schema import Field
 from smallfirst.tasks.extract.softmax import Example, Problem
 from smallfirst.tasks.extract.values import Value
 
-_KINDS: dict[str, tuple[Callable[[Field, str], Candidates], type[Ranker]]] = {
-    "ranker": (find_candidates, Ranker),
-    "clauses": (find_clauses, Clauses),
+
+class Kind(msgspec.Struct, frozen=True):
+    """How a finder's candidates are found and judged."""
+
+    find: Callable[[Field, str], Candidates]
+    is_right: Callable[[Field, str, Candidates, Sequence[str]], tuple[bool, ...]]
+    made: type[Ranker]
+
+
+KINDS = {
+    "ranker": Kind(find_candidates, ranker.is_right, Ranker),
+    "clauses": Kind(find_clauses, clauses.is_right, Clauses),
 }
 FOLDS = 5
 PENALTIES = (0.3, 1.0, 3.0)
@@ -55,7 +65,7 @@ def fit_field(
 ) -> Fitted:
     """Fit on `rows`. `keep`: set the threshold where left-out documents were this often right; without, keep nothing.
 
-    `kind`: ranker (documents laid out in lines and columns) or clauses (running text; shaped fields only).
+    `kind`: ranker (documents laid out in lines and columns) or clauses (running text).
 
     Raises DataError where a field can't be learned, SetupError without the extra `learn`.
     """
@@ -73,9 +83,9 @@ def fit_field(
 
 def example(field: Field, row: Labelled, kind: str = "ranker") -> Example:
     """What softmax.py learns from."""
-    candidates = _KINDS[kind][0](field, row.text)
+    candidates = KINDS[kind].find(field, row.text)
     values = row.values[field.name]
-    return Example(candidates, is_right(field, row.text, candidates, values), not values, row.group)
+    return Example(candidates, KINDS[kind].is_right(field, row.text, candidates, values), not values, row.group)
 
 
 def folds(groups: Sequence[str], seed: int, count: int = FOLDS) -> npt.NDArray[np.intp]:
@@ -103,7 +113,7 @@ def _leave_out(
         except DataError as error:
             raise DataError(f"field {field.name}: {error}") from None
         for penalty in PENALTIES:
-            ranker = _KINDS[kind][1](field, msgspec.msgpack.encode(problem.fit(penalty)))
+            ranker = KINDS[kind].made(field, msgspec.msgpack.encode(problem.fit(penalty)))
             for n in np.flatnonzero(fold == one).tolist():
                 said[penalty][n] = ranker.judge(rows[n].text, examples[n].candidates)
     return {

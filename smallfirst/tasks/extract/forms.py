@@ -1,7 +1,8 @@
 """What kind of text do documents have, and which finder suits it?
 
 Knows lengths and lines. Short requests are tagged token by token; pages with lines and columns are judged by their
-layout; long running texts by the words around each mention, and their names are tagged where they open. The bounds lie
+layout; long running texts by the words around each mention (addresses and free text of theirs are tagged, where they
+open). The bounds lie
 where the three kinds of public data we have (9 tokens; 30 lines; 30,000 characters) leave wide gaps.
 """
 
@@ -36,4 +37,4 @@ def finder_for(field: Field, form: Form) -> str:
     """tagger, ranker or clauses."""
     if form == "page":
         return "ranker"
-    return "clauses" if form == "long" and field.type in SHAPED else "tagger"
+    return "clauses" if form == "long" and field.type in (*SHAPED, "name") else "tagger"

@@ -39,24 +39,16 @@ _SIZES = (0, 12, 24, 31, 59, 99, 1899, 2099)
 
 
 class Token(msgspec.Struct, frozen=True):
-    """A word, a run of digits, or a sign; `text[start:end]` of the source. `line`: the first word of its line."""
+    """A word, a run of digits, or a sign; `text[start:end]` of the source."""
 
     text: str
     start: int
     end: int
-    line: str
 
 
 def tokens(document: str) -> list[Token]:
     """The tokens of a document outside its quoted lines."""
-    found: list[Token] = []
-    line, before = "", -1
-    for match in _TOKEN.finditer(without_quoted(document)):
-        if before < 0 or "\n" in document[before : match.start()]:
-            line = match.group().lower()
-        found.append(Token(match.group(), *match.span(), line))
-        before = match.end()
-    return found
+    return [Token(match.group(), *match.span()) for match in _TOKEN.finditer(without_quoted(document))]
 
 
 def without_quoted(document: str) -> str:
@@ -97,19 +89,12 @@ def features(found: list[Token], said: list[str]) -> list[list[str]]:
     shapes = [shape(token.text) for token in found]
     kinds = ["<", *(kind(word) for word in words), ">"]
     before = "+".join(said) or "-"
-    left, right = _plain_left(shapes, words), _plain_right(shapes, words)
     length = min(len(found), 6)
     rows = []
     for n, word in enumerate(words):
         row = ["bias", f"asked={before}", f"asked={before}|{word}", f"asked={before}|{shapes[n]}"]
         row += [f"asked={before}|{kinds[n + 1]}", f"asked={before}|{min(n, 3)}/{length}"]
         row += [f"said={one}" for one in said]
-        row += [
-            f"line={found[n].line}",
-            f"<{left[n]}|{shapes[n]}",
-            f">{right[n]}|{shapes[n]}",
-            f"<{left[n]}>{right[n]}",
-        ]
         row += _neighbours(n, words, shapes, kinds)
         row += _affixes(word)
         if n:
@@ -118,26 +103,6 @@ def features(found: list[Token], said: list[str]) -> list[list[str]]:
             row.append("joins" if found[n].end == found[n + 1].start else "parts")
         rows.append(row)
     return rows
-
-
-def _plain_left(shapes: list[str], words: list[str]) -> list[str]:
-    """For each token the nearest word in small letters before it: what stands before a name, however long it is."""
-    found, last = [], "<"
-    for kind_of, word in zip(shapes, words, strict=True):
-        found.append(last)
-        if kind_of == "x":
-            last = word
-    return found
-
-
-def _plain_right(shapes: list[str], words: list[str]) -> list[str]:
-    """For each token the nearest word in small letters, or bracket, after it."""
-    found, last = [], ">"
-    for kind_of, word in zip(reversed(shapes), reversed(words), strict=True):
-        found.append(last)
-        if kind_of == "x" or word in {"(", ")"}:
-            last = word
-    return found[::-1]
 
 
 def _neighbours(n: int, words: list[str], shapes: list[str], kinds: list[str]) -> list[str]:
