@@ -29,7 +29,7 @@ demo: $(VENV)/.base ## half a minute: a few hundred prompts through the real gat
 
 test: $(VENV)/.dev ## set everything up and run the tests
 	@$(BIN)/smallfirst models pull smollm2-135m
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev ## format, lint, strict types, import rules, pages that say what is there
 	@$(BIN)/ruff format --check .

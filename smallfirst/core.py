@@ -69,6 +69,7 @@ class Reason(enum.StrEnum):
     top_tier = "top_tier"  # nothing above to hand up to
     only_tier = "only_tier"  # one tier is configured; `would_escalate` tells what a higher one would have got
     demonstration = "demonstration"  # only_tier, and that tier is the embedded 135M demonstration model
+    unsure = "unsure"  # a task's own answer, below its threshold: nobody above it could be asked, or none answered
     cached = "cached"  # the same request was answered before; no model was asked
     fixed = "fixed"  # the caller named a model, or the policy is fixed
     fallback = "fallback"  # higher models failed; the best answer at hand was served
@@ -153,7 +154,9 @@ class Replica(msgspec.Struct, frozen=True):
     retention_days: int | None = None
     trains: bool | None = None
     baa: bool | None = None
-    wire: Literal["openai", "anthropic", "embeddings"] = "openai"  # which API it speaks
+    wire: Literal["openai", "anthropic", "embeddings", "local"] = (
+        "openai"  # which API it speaks; local: no API, but code
+    )
 
     def __repr__(self) -> str:
         return f"Replica({self.provider}, {self.upstream_model}, {self.location})"
@@ -270,6 +273,7 @@ class Signals(msgspec.Struct, frozen=True, gc=False):
     first_logprob: float | None = None
     mean_logprob: float | None = None
     tokens: int = 0  # how many tokens the mean is over
+    p_correct: float | None = None  # what a task's own model says of its answer: calibrated, 0..1
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -319,6 +323,13 @@ class Score(msgspec.Struct, frozen=True):
     why: tuple[str, ...] = ()
 
 
+class Made(msgspec.Struct, frozen=True):
+    """What is served in place of an attempt's own words: a task made it, of one answer or of several."""
+
+    text: str  # the answer's content
+    result: Mapping[str, object] = {}  # the task's own JSON, which goes beside it
+
+
 class Decision(msgspec.Struct, frozen=True):
     """Which attempt was served (None: none), and why."""
 
@@ -330,6 +341,7 @@ class Decision(msgspec.Struct, frozen=True):
     note: str = ""
     certificate_id: str | None = None  # of the certificate that was asked for, in force or not
     out_reason: OutReason | None = None  # why the request stands outside it; None with an id: it stands inside
+    made: Made | None = None  # served in place of the attempt's own words
 
 
 class Attempt(msgspec.Struct, frozen=True):

@@ -1,6 +1,6 @@
 """Order confirmations and receipts of invented shops, with their values: the example of docs/extraction.md.
 
-    python bench/tasks/made_documents.py [--shops 40] [--each 5] [--seed 0]
+    python bench/tasks/made_documents.py [--shops 260] [--seed 0]
 
 Writes examples/extract/labelled.jsonl and examples/extract/new/*.txt. The shops do not exist; their VAT numbers are
 random and pass the check digit.
@@ -82,6 +82,8 @@ class Shop:
         head = [*([self.slogan] if self.slogan and rng.random() < 0.3 else []), name, *self.address]
         if self.vat:
             head.append(f"VAT {self.vat}")
+        if rng.random() < 0.3:
+            head.append(f"Customer no. {rng.randrange(1000, 99999)}")
         head.append(f"Tel {rng.randrange(100, 999)} {rng.randrange(100000, 999999)}")
         middle = [
             self.order.format(number),
@@ -94,6 +96,12 @@ class Shop:
             middle += [f"{rng.choice(PAYS['cash'])}\t{self.amount(net + tax + 500)}", f"Change\t{self.amount(500)}"]
         elif how:
             middle.append(rng.choice(PAYS[how]).format(n=rng.randrange(1, 9)))
+        if rng.random() < 0.4:
+            later = day + datetime.timedelta(days=rng.randrange(1, 9))
+            middle.append(f"Delivery: {later.strftime(self.shape)}")
+        if rng.random() < 0.4:
+            at = f"{rng.randrange(1, 180)} {rng.choice(STREETS)}"
+            middle += [f"Ship to: {rng.choice(OWNERS)}", at, f"{rng.randrange(10000, 99999)} {rng.choice(TOWNS)}"]
         tail = [rng.choice(["Thank you for your visit", "Goods may be returned within 14 days", "Please come again"])]
         text = "\n".join([*([self.top] if self.top else []), *head, *middle, *tail]) + "\n"
         fields: dict[str, object] = {
@@ -119,18 +127,16 @@ def vat_number(rng: random.Random) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--shops", type=int, default=40)
-    parser.add_argument("--each", type=int, default=5)
+    parser.add_argument("--shops", type=int, default=260)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     rng = random.Random(args.seed)
     shops = [Shop(rng) for _ in range(args.shops)]
     HERE.joinpath("new").mkdir(parents=True, exist_ok=True)
     with (HERE / "labelled.jsonl").open("w") as file:
-        for n, shop in enumerate(shops):
-            for _ in range(args.each):
-                text, fields = shop.document()
-                file.write(json.dumps({"document": text, "fields": fields, "group": f"shop {n}"}) + "\n")
+        for shop in shops:
+            text, fields = shop.document()
+            file.write(json.dumps({"document": text, "fields": fields}) + "\n")
     for n in range(4):
         HERE.joinpath("new", f"{n + 1}.txt").write_text(Shop(rng).document()[0])
 

@@ -22,6 +22,7 @@ from smallfirst.cli.certified import guard
 from smallfirst.cli.check import require
 from smallfirst.cli.monitoring import make_monitor
 from smallfirst.cli.settings import Settings
+from smallfirst.cli.tasks import make_tasks, placed_tasks, with_locals, with_tasks
 from smallfirst.config.loader import load
 from smallfirst.config.paths import cache_dir, data_dir
 from smallfirst.core import Entry, Replica
@@ -32,7 +33,7 @@ from smallfirst.engine.sessions import Sessions
 from smallfirst.errors import SetupError
 from smallfirst.evals.probe import load_probes
 from smallfirst.gateway.admin import AdminHandler
-from smallfirst.gateway.app import Gateway
+from smallfirst.gateway.app import Gateway, Handler
 from smallfirst.gateway.chat import ChatHandler
 from smallfirst.gateway.embeddings import EmbeddingsHandler
 from smallfirst.gateway.feedback import FeedbackHandler
@@ -48,6 +49,7 @@ from smallfirst.gateway.pages import (
     ready_page,
 )
 from smallfirst.gateway.responses import ResponsesHandler
+from smallfirst.gateway.tasks import TaskHandler, TasksPage
 from smallfirst.ledger.writer import Ledger
 from smallfirst.models.catalogue import Catalogue, build_catalogue
 from smallfirst.models.defaults import default_settings
@@ -62,9 +64,10 @@ from smallfirst.policy.build import default_settings as default_policy
 from smallfirst.policy.settings import PolicySettings
 from smallfirst.privacy.build import build_guard
 from smallfirst.privacy.classes import parse_class
-from smallfirst.privacy.rules import Rules
+from smallfirst.privacy.rules import Permits, Rules
 from smallfirst.store.database import open_any
 from smallfirst.store.sqlite import sqlite_path
+from smallfirst.tasks.task import Task
 
 LOADS_WITHIN_S = 20.0
 """How long a request waits for an embedded model that is still loading; it takes a second, on a busy machine five."""
@@ -87,16 +90,17 @@ class App:
         self.settings, self.environ = settings, environ
         self.runtimes: list[EmbeddedRuntime] = []
         self.catalogue = self._catalogue()
-        models = self.catalogue.models
-        self.probes = load_probes(probes_dir(environ), models.values()) if probes is None else probes
+        self.probes = load_probes(probes_dir(environ), self.catalogue.models.values()) if probes is None else probes
         ledger_path = ledger_path or ledger_file(settings, environ)
         self.ledger_path, self.guards = ledger_path, dict[str, Guarded]()
         tiers = self.catalogue.tiers
         named = {"auto": default_policy(tiers), **settings.policies}
         policies = {name: build_policy(name, policy, tiers, self._certified) for name, policy in named.items()}
+        self.tasks = make_tasks(settings, policies, settings.default_policy)
+        self.catalogue = with_tasks(self.catalogue, self.tasks)
         self.ledger = Ledger.open(settings.ledger, ledger_path)
         self.accounts = Accounts(settings.keys, settings.teams, open_any(settings.keys.url, keys_file(ledger_path)))
-        self.sender = sender or HttpSender()
+        self.sender = with_locals(sender or HttpSender(), self.tasks)
         self.monitor = make_monitor(
             settings,
             self.guards,
@@ -113,7 +117,7 @@ class App:
         self.metrics = Metrics(promises, audits)
         self.engine = Engine(
             catalogue=self.catalogue,
-            admission=Admission(self.catalogue, Rules.from_settings(settings.privacy).permits(models.values())),
+            admission=Admission(self.catalogue, self._permits()),
             classifier=self.classifier,
             probes=self.probes,
             prior=settings.router.prior if settings.router.unprobed == "trust" else None,
@@ -125,7 +129,7 @@ class App:
             ledger=self.ledger,
             promises=promises,
             auditor=audits,
-            config_digest=digest(settings, self.catalogue),
+            config_digest=digest(settings, self.catalogue, self.tasks),
             accounts=self.accounts,
             resilience=settings.resilience,
             refuse_unrecorded=settings.ledger.on_fault == "refuse",
@@ -133,8 +137,9 @@ class App:
             cache=self._cache(),
             cache_up_to=parse_class(settings.cache.up_to),
             observers=(self.metrics.observe, *observers),
+            handlers=self.tasks,
         )
-        self.gateway = self._routes(tuple(policies))
+        self.gateway = self._routes((*policies, *(task.name for task in self.tasks)))
 
     async def start(self) -> None:
         """Start the embedded models; they load while the gateway already serves."""
@@ -177,6 +182,10 @@ class App:
             environ=self.environ,
             embedded=self._embedded,
         )
+
+    def _permits(self) -> Permits:
+        models = (*self.catalogue.models.values(), *self.catalogue.own.values())
+        return Rules.from_settings(self.settings.privacy).permits(models)
 
     def _sessions(self) -> Sessions | None:
         wanted = self.settings.sessions
@@ -223,6 +232,8 @@ class App:
                 ("POST", "/v1/embeddings"): EmbeddingsHandler(self.engine, keys, self.settings.server),
                 ("GET", "/v1/models"): models_page(self.catalogue, policies, keys),
                 ("GET", "/v1/certificate"): certificate_page(tuple(self.guards.values()), keys),
+                ("GET", "/v1/tasks"): TasksPage(self.tasks, keys),
+                **self._task_routes(),
                 ("POST", "/v1/feedback"): FeedbackHandler(self.ledger.note, keys),
                 ("GET", "/health"): health_page(),
                 ("GET", "/ready"): ready_page(self.readiness),
@@ -234,6 +245,16 @@ class App:
             admin=self._admin(policies) if self.settings.server.admin_key else None,
         )
 
+    def _task_routes(self) -> dict[tuple[str, str], Handler]:
+        """/v1/tasks/NAME, to ask it and to see what it promises."""
+        routes: dict[tuple[str, str], Handler] = {}
+        for name, task in zip(self.settings.tasks, self.tasks, strict=True):
+            routes["POST", f"/v1/tasks/{name}"] = TaskHandler(
+                self.engine, self.accounts.keys, self.settings.server, task
+            )
+            routes["GET", f"/v1/tasks/{name}"] = TasksPage(self.tasks, self.accounts.keys, task)
+        return routes
+
     def _admin(self, policies: tuple[str, ...]) -> AdminHandler:
         return AdminHandler(self.accounts, self.settings.server, self.catalogue.models, policies)
 
@@ -243,7 +264,8 @@ def read_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
     loaded = None if config is None else load(config, Settings, environ)
     settings = Settings() if loaded is None else loaded.value
     if config is not None:
-        settings = msgspec.structs.replace(settings, policies=_placed(settings.policies, config.parent))
+        policies, tasks = _placed(settings.policies, config.parent), placed_tasks(settings.tasks, config.parent)
+        settings = msgspec.structs.replace(settings, policies=policies, tasks=tasks)
     if not settings.models:
         providers, models, tiers = default_settings(environ)
         settings = msgspec.structs.replace(settings, providers=providers, models=models, tiers=tiers)
@@ -276,15 +298,16 @@ def keys_file(ledger: Path) -> Path:
     return ledger.with_name("keys.db")
 
 
-def digest(settings: Settings, catalogue: Catalogue) -> str:
+def digest(settings: Settings, catalogue: Catalogue, tasks: tuple[Task, ...] = ()) -> str:
     """Twelve hex digits that change when anything that decides where a query goes does. Holds no secret."""
     where = [
         (model.name, model.tier, [(r.provider, r.url, r.upstream_model, r.location) for r in model.replicas])
         for model in catalogue.models.values()
         if not any(r.location == "device" for r in model.replicas)  # an embedded model's port changes with each start
     ]
+    served = [(task.name, settings.tasks, task.promise, task.about()) for task in tasks]
     said = (where, catalogue.tiers, settings.policies, settings.privacy, settings.router, settings.default_policy)
-    return hashlib.sha256(msgspec.json.encode(said)).hexdigest()[:12]
+    return hashlib.sha256(msgspec.json.encode((*said, *served))).hexdigest()[:12]
 
 
 def temporary_ledger() -> Path:

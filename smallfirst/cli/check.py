@@ -22,6 +22,7 @@ from smallfirst.config.nearest import hint
 from smallfirst.errors import ConfigError
 from smallfirst.policy.build import policy_problems
 from smallfirst.privacy.classes import parse_class
+from smallfirst.tasks.registry import task_problems, wire_name
 
 Lines = Mapping[Path, int]
 
@@ -37,6 +38,7 @@ def check(settings: Settings, lines: Lines) -> list[Finding]:
         *model_findings(settings),
         *tier_findings(settings, lines),
         *_policies(settings),
+        *(fault(path, words) for path, words in task_problems(settings.tasks, settings.policies, settings.models)),
         *_names(settings),
         *_monitor(settings),
         *privacy_findings(settings),
@@ -161,7 +163,7 @@ def _names(settings: Settings) -> Iterator[Finding]:
         used.append((("baseline", "model"), settings.baseline.model))
     if settings.monitor is not None and settings.monitor.judge is not None:
         used.append((("monitor", "judge"), settings.monitor.judge))
-    policies = dict.fromkeys(("auto", *settings.policies))
+    policies = dict.fromkeys(("auto", *settings.policies, *(wire_name(*task) for task in settings.tasks.items())))
     holders: list[tuple[Path, KeySettings | TeamSettings]] = [
         (("keys", "accept", str(index)), key) for index, key in enumerate(settings.keys.accept)
     ]

@@ -23,6 +23,7 @@ from smallfirst.cli.explain import explain
 from smallfirst.cli.finding import Finding
 from smallfirst.cli.litellm import convert
 from smallfirst.cli.settings import Settings
+from smallfirst.cli.tasks import task_lines
 from smallfirst.config.loader import load
 from smallfirst.errors import ConfigError
 from smallfirst.models.catalogue import build_catalogue
@@ -71,6 +72,7 @@ def understood(file: Path) -> tuple[list[str], list[Finding]]:
         settings.providers, settings.models, settings.tiers, settings.baseline, environ=os.environ
     )
     lines = explain(settings, catalogue)
+    lines += task_lines(settings, file.parent)
     for name, policy in settings.policies.items():
         if policy.kind == "certified" and policy.certificate:
             said, found = describe(name, file.parent / policy.certificate, catalogue, settings.models)

@@ -11,16 +11,17 @@ import click
 import msgspec
 from rich.table import Table
 
+from smallfirst.cli.bars import bars
 from smallfirst.cli.console import err, out
-from smallfirst.cli.progress import bars
 from smallfirst.errors import DataError
 from smallfirst.tasks.extract.above import Gateway
 from smallfirst.tasks.extract.fit import Wanted, fit_extract, part
 from smallfirst.tasks.extract.labelled import Columns, read_labelled
-from smallfirst.tasks.extract.model import ExtractModel, Extractor, decode, encode, unfitted
+from smallfirst.tasks.extract.model import ExtractModel, Extractor, unfitted
 from smallfirst.tasks.extract.report import ExtractReport, Share, measure
 from smallfirst.tasks.extract.run import Above, Input, Line, done_before, extract_line, read_inputs
 from smallfirst.tasks.extract.schema import read_schema
+from smallfirst.tasks.extract.store import load_model, save_model
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -139,13 +140,13 @@ def fit(
     reached = {name: one.everything.value for name, one in report.fields.items()}
     if model.card is not None:
         model = msgspec.structs.replace(model, card=msgspec.structs.replace(model.card, accuracy=reached))
-    out_file.write_bytes(encode(model))
+    size = save_model(model, out_file)
     if as_json:
         promises = {name: one.certified for name, one in model.fields.items()}
         out.print_json(msgspec.json.encode({"certified": promises, "report": report}).decode())
     else:
         render(model, report)
-        out.print(f"written to {out_file} ({out_file.stat().st_size / 1e6:.1f} MB)", soft_wrap=True)
+        out.print(f"written to {out_file} ({size / 1e6:.1f} MB)", soft_wrap=True)
 
 
 @extract.command()
@@ -165,14 +166,6 @@ def show(model_file: Path) -> None:
         out.print(f"[bold]{field.name}[/bold] ({wants}; {finders}): {_promise(model, field.name)}")
         if card is not None and field.name in card.accuracy:
             out.print(f"  on documents it never saw: {card.accuracy[field.name]:.1%} right")
-
-
-def load_model(path: Path) -> ExtractModel:
-    """Read a model file. Raises DataError where there is none."""
-    try:
-        return decode(path.read_bytes(), str(path))
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}; make a model with `smallfirst extract fit`") from None
 
 
 def _model(schema_file: Path | None, model_file: Path | None) -> ExtractModel:

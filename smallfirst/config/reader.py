@@ -71,15 +71,14 @@ class Reader:
         return self._scalar(node, wanted, path)
 
     def _union(self, node: yaml.Node, wanted: kinds.UnionType, path: Path) -> Any:
-        """The one member that fits the node's shape; settings never have two of a shape."""
+        """The one member that fits the node's shape; of two, one is a fixed word, and stands where it is that word."""
         if is_null(node) and any(isinstance(one, kinds.NoneType) for one in wanted.types):
             return None
         fitting = [one for one in wanted.types if _fits(node, one)]
-        if not fitting:
-            return self._wrong(node, wanted, path)
-        if isinstance(fitting[0], kinds.LiteralType) and len(fitting) == 1 and node.value not in fitting[0].values:
-            return self._wrong(node, wanted, path)
-        return self.read(node, fitting[0], path)
+        words = [one for one in fitting if isinstance(one, kinds.LiteralType)]
+        others = [one for one in fitting if not isinstance(one, kinds.LiteralType)]
+        chosen = [*(one for one in words if node.value in one.values), *others]
+        return self.read(node, chosen[0], path) if chosen else self._wrong(node, wanted, path)
 
     def _struct(self, node: yaml.Node, wanted: kinds.StructType, path: Path) -> Any:
         if not isinstance(node, yaml.MappingNode):

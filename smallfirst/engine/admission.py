@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from smallfirst.accounts.keys import Key
 from smallfirst.core import DataClass, Model, Needs, Permit, Query, Tier
+from smallfirst.engine.handlers import Handler
 from smallfirst.errors import BadRequest, Forbidden
 from smallfirst.models.catalogue import Catalogue
 from smallfirst.privacy.rules import Asker, Permits, refusal
@@ -55,9 +56,37 @@ class Admission:
 
         Raises Forbidden when privacy or the key leaves no model, BadRequest when no model left can take the request.
         """
-        needs, named = query.needs, query.asked if query.asked in self._catalogue.models else None
+        named = query.asked if query.asked in self._catalogue.models else None
         if key is not None:
             key.check(query.asked, named is not None, permit.data_class)
+        return self._admitted(query.needs, named, key, permit, why)
+
+    def handle(
+        self, query: Query, handler: Handler, key: Key | None, permit: Permit, why: tuple[str, ...] = ()
+    ) -> tuple[tuple[Tier, ...], str]:
+        """(a handler's own models as the lowest tier, and above it whom it may hand up to; why that is nobody).
+
+        Raises Forbidden where the key may not name it or its own model may not see the query, BadRequest where that
+        can't take the request.
+        """
+        if key is not None:
+            key.check(query.asked, False, permit.data_class)
+        seen, first = frozenset(model for model, _ in permit.replicas), handler.own[0]
+        if first not in seen:
+            raise Forbidden(refusal(permit, first, why), code="no_permitted_model", param="model")
+        model = self._catalogue.own[first]
+        for words, param, asks, can in DEMANDS:
+            if asks(query.needs) and not can(model):
+                raise BadRequest(f"{first} takes no {words}", code="unsupported", param=param)
+        lowest = Tier(model.tier, tuple(name for name in handler.own if name in seen))
+        try:
+            return (lowest, *self._admitted(handler.needs(query), None, key, permit, why)), ""
+        except (Forbidden, BadRequest) as error:
+            return (lowest,), str(error)
+
+    def _admitted(
+        self, needs: Needs, named: str | None, key: Key | None, permit: Permit, why: tuple[str, ...]
+    ) -> tuple[Tier, ...]:
         shape = (
             permit.replicas, key and key.models, named, needs.vision, needs.tools, needs.json_schema, needs.json_object,
             needs.n > 1, needs.logprobs, needs.anthropic, needs.embeds,

@@ -76,7 +76,7 @@ class Books:
             reason=reason,
             status=_status(reason, error),
             served_model=outcome.model if outcome else None,
-            served_tier=self._catalogue.models[outcome.model].tier if outcome else None,
+            served_tier=self._catalogue.find(outcome.model).tier if outcome else None,
             attempts=attempts,
             cost=sum(a.outcome.cost for a in attempts),
             baseline_cost=self._baseline_cost(outcome),
@@ -95,16 +95,16 @@ class Books:
 
     def _booked(self, attempt: Attempt, decision: Decision | None) -> Attempt:
         """An attempt with what only the end knows: whether it has a price, and the verdict where it was served."""
-        priced = self._catalogue.models[attempt.outcome.model].price is not None
+        priced = self._catalogue.find(attempt.outcome.model).price is not None
         served = decision is not None and decision.served == attempt.n
         verdict = decision.verdict if decision is not None and served else None
-        p_correct = verdict.p_correct if verdict is not None else None
+        p_correct = verdict.p_correct if verdict is not None else attempt.outcome.signals.p_correct
         return msgspec.structs.replace(attempt, priced=priced, p_correct=p_correct)
 
     def _baseline_cost(self, outcome: Outcome | None) -> int | None:
         """What the baseline would have cost, by the method the catalogue names: the served answer's own length."""
         price = self._catalogue.baseline.price
-        if price is None or outcome is None or self._catalogue.models[outcome.model].replicas[0].wire == "embeddings":
+        if price is None or outcome is None or self._catalogue.find(outcome.model).replicas[0].wire == "embeddings":
             return None  # a vector is nothing that the baseline would have answered
         return price.cost(Usage(outcome.usage.input_tokens, outcome.usage.output_tokens))
 

@@ -18,6 +18,7 @@ from smallfirst.accounts.tab import Tab
 from smallfirst.classify.classifier import Classifier
 from smallfirst.classify.probes import Probe
 from smallfirst.core import (
+    Attempt,
     DataClass,
     Decision,
     Entry,
@@ -37,6 +38,7 @@ from smallfirst.engine.bookkeeping import Books, failure
 from smallfirst.engine.cache import AnswerCache, Kept
 from smallfirst.engine.driver import Flight, Listener
 from smallfirst.engine.gates import USUAL, Balancer, ResilienceSettings
+from smallfirst.engine.handlers import Handler, remade
 from smallfirst.engine.replicas import Caller
 from smallfirst.engine.sessions import Sessions
 from smallfirst.errors import LedgerError, NotFound, Overloaded, RequestError
@@ -104,10 +106,12 @@ class Engine:
         cache: AnswerCache | None = None,
         cache_up_to: DataClass = DataClass.internal,
         observers: tuple[Callable[[Entry], None], ...] = (),
+        handlers: tuple[Handler, ...] = (),
     ) -> None:
         self.catalogue, self.admission, self.classifier = catalogue, admission, classifier
         self.probes, self.prior = probes, prior
-        self.policies = {**{name: Fixed(name, name) for name in catalogue.models}, **policies}
+        self.handlers = {one.name: one for one in handlers}
+        self.policies = {**{name: Fixed(name, name) for name in catalogue.models}, **policies, **self.handlers}
         self.policies["auto"] = policies[default_policy]
         self.guard, self.intent_from = guard, intent_from
         self.sender, self.ledger, self.balancer = sender, ledger, Balancer(resilience)
@@ -117,6 +121,7 @@ class Engine:
         self.cache, self.cache_up_to = cache, cache_up_to
         self.observers = observers
         self.promises, self.auditor = promises, auditor
+        self.models = {**catalogue.models, **catalogue.own}
         self.demonstration = frozenset(name for name, model in catalogue.models.items() if model.demonstration)
 
     def exchange(self, query: Query, key: Key | None = None) -> Exchange:
@@ -134,10 +139,12 @@ class Engine:
     def promised(self, policy: Policy, dial: float) -> Policy:
         """The cheapest policy whose certificate is in force and promises a loss of at most `dial`, else `policy`.
 
-        A model that was asked for by name stays the one, and so does a policy that promises as much already: a dial
-        can only tighten.
+        A model or a task that was asked for by name stays the one, and so does a policy that promises as much already:
+        a dial can only tighten.
         """
-        if isinstance(policy, Fixed) or any(one is policy and one.max_quality_loss <= dial for one in self.promises):
+        if isinstance(policy, Fixed) or policy.name in self.handlers:
+            return policy
+        if any(one is policy and one.max_quality_loss <= dial for one in self.promises):
             return policy
         fitting = [one for one in self.promises if one.max_quality_loss <= dial and one.in_force]
         return max(fitting, key=lambda one: one.max_quality_loss, default=policy)
@@ -162,6 +169,8 @@ class Exchange:
         self.caller: Caller | None = None
         self.tab: Tab | None = None  # what is taken from the limits of the key, where it has any
         self._talk: tuple[bytes, bool] | None = None
+        self.handler = engine.handlers.get(query.asked)
+        self._refused = ""  # of a task: why it can't hand up
         self.kept_tier = False  # the conversation's earlier turns took lower tiers away: outside a certificate
         self._cache_key: bytes | None = None
         self._audit: Audited | None = None
@@ -176,12 +185,12 @@ class Exchange:
                 raise Overloaded(_NO_LEDGER, code="ledger_unavailable", retry_after_s=5.0)
             policy = self._policy()  # 1. who plans: `auto`, a policy, or a model by name
             permit = await self._permit()  # 2. privacy: what it holds, and who may see it
-            tiers = engine.admission.admit(query, self.key, permit, self.assessed.why)
+            tiers = self._admit(permit)
             if engine.auditor is not None and engine.auditor.toss(policy.name):
                 shadows = () if permit.redact else tiers  # a shadow call sees the query as it is
                 self._audit = Audited(query, shadows, unredacted(permit))  # the coin falls before the answer is known
             sender = engine.sender if self.key is None or not self.key.metered else await self._pays(self.key)
-            if engine.sessions is not None:
+            if engine.sessions is not None and self.handler is None:
                 tiers = self._continue(engine.sessions, tiers)
             score = self.score = engine.score(query)  # 3. classify: how hard, what kind, who would be right
             if engine.cache is not None and self._audit is None:  # what the coin chose is answered afresh
@@ -190,7 +199,7 @@ class Exchange:
                     return self._from_cache(kept)
             await self._commit_intent(tiers, permit)  # 4. ledger: above `internal`, write down first what will leave
             caller = self.caller = Caller(
-                sender, engine.balancer, engine.catalogue.models, query, permit, self._deadline_us(), self.redaction
+                sender, engine.balancer, engine.models, query, permit, self._deadline_us(), self.redaction
             )
             self.flight = Flight(caller, listener)
             if self._gone:
@@ -205,6 +214,14 @@ class Exchange:
             self._finish(None, RequestError("the gateway did not finish this request", code="internal_error"))
             raise
         return self._finish(decision, None)  # 6. ledger: what was asked, tried, served and saved
+
+    def _admit(self, permit: Permit) -> tuple[Tier, ...]:
+        """admission: who may answer; of a task, its own models and whom it may hand up to."""
+        admission, why = self.engine.admission, self.assessed.why
+        if self.handler is None:
+            return admission.admit(self.query, self.key, permit, why)
+        tiers, self._refused = admission.handle(self.query, self.handler, self.key, permit, why)
+        return tiers
 
     def _deadline_us(self) -> int | None:
         wanted = self.query.dials.max_latency_us
@@ -233,9 +250,10 @@ class Exchange:
         answer.outcome = kept.outcome
         return answer
 
-    def _keep(self, key: bytes, outcome: Outcome, entry: Entry) -> None:
-        if self.engine.cache is not None and entry.reason in KEPT_REASONS and outcome.finish == "stop":
-            self.engine.cache.keep(key, outcome, entry.served_tier or "", entry.baseline_cost)
+    def _keep(self, outcome: Outcome, entry: Entry) -> None:
+        cache, key = self.engine.cache, self._cache_key
+        if cache is not None and key is not None and entry.reason in KEPT_REASONS and outcome.finish == "stop":
+            cache.keep(key, outcome, entry.served_tier or "", entry.baseline_cost)
 
     def gone(self, cause: str) -> None:
         """The client has left: cancel the calls; the entry is still written."""
@@ -247,7 +265,7 @@ class Exchange:
         """Fields of the request that `model` does not get to see: none behind the API that it was written for."""
         if not self.query.uncarried:
             return ()
-        replicas = self.engine.catalogue.models[model].replicas
+        replicas = self.engine.models[model].replicas
         native = self.query.api == "messages" and self.redaction is None
         native = native and all(replica.wire == "anthropic" for replica in replicas)
         return () if native else self.query.uncarried
@@ -318,10 +336,12 @@ class Exchange:
             format=needs.tools or needs.json_object or needs.json_schema,
             demonstration=self.engine.demonstration,
             query=self.query,
+            refused=self._refused,
         )
 
     def _expected_cost(self, model: str) -> int:
-        price, needs = self.engine.catalogue.models[model].price, self.query.needs
+        price = self.engine.models[model].price
+        needs = self.query.needs if self.handler is None else self.handler.needs(self.query)
         written = (needs.output_tokens or USUAL_ANSWER) * needs.n
         return 0 if price is None else price.cost(Usage(needs.input_tokens, written))
 
@@ -329,7 +349,7 @@ class Exchange:
         if self.data_class < self.engine.intent_from:
             return
         models = tuple(name for tier in tiers for name in tier.models)
-        all_models = self.engine.catalogue.models
+        all_models = self.engine.models
         replicas = (r for name in models for r in all_models[name].replicas if (name, r.provider) in permit.replicas)
         locations = tuple(sorted({r.location for r in replicas}))
         content, salt = salted([bytes(raw) for raw in self.query.whole.values()])
@@ -337,11 +357,20 @@ class Exchange:
         intent = Intent(self.query.id, now, self.data_class, models, locations, permit.rule, content, salt)
         await self.engine.ledger.intent(intent)
 
+    def _served(self, decision: Decision, attempts: tuple[Attempt, ...]) -> tuple[Attempt | None, tuple[Attempt, ...]]:
+        """The attempt that is served, in a task's words where it has made some; and all attempts."""
+        served = next((a for a in attempts if a.n == decision.served), None)
+        if served is None or decision.made is None or not served.outcome.ok:
+            return served, attempts
+        own = served.outcome.model in self.engine.catalogue.own
+        served = msgspec.structs.replace(served, outcome=remade(served.outcome, decision.made, own=own))
+        return served, tuple(served if a.n == served.n else a for a in attempts)
+
     def _finish(self, decision: Decision | None, error: RequestError | None, kept: Kept | None = None) -> Answer:
         flight, served = self.flight, None
         attempts = tuple(flight.attempts) if flight else ()
         if decision is not None and kept is None:
-            served = next((a for a in attempts if a.n == decision.served), None)
+            served, attempts = self._served(decision, attempts)
             if served is None or (not served.outcome.ok and not served.released):
                 error = failure(decision, attempts)
         entry = self.engine.books.entry(
@@ -356,8 +385,8 @@ class Exchange:
                 entry, served_model=kept.outcome.model, served_tier=kept.tier, baseline_cost=kept.baseline_cost,
                 out_reason=OutReason.cache if promised else None,
             )  # fmt: skip
-        elif self._cache_key is not None and served is not None and error is None:
-            self._keep(self._cache_key, served.outcome, entry)
+        elif served is not None and error is None:
+            self._keep(served.outcome, entry)
         if self._talk is not None and self.engine.sessions is not None and served is not None:
             self.engine.sessions.note(self._talk, entry, served.outcome.usage.input_tokens)
         self.engine.publish(entry)

@@ -21,7 +21,7 @@ def ways(report: Report) -> str:
     tiers = list(dict.fromkeys(tier for way in report.ways for tier in way.tiers))
     heads = ["way to route", "cost", "quality", "PGR", "CostSave", *map(escape, tiers), "calls", "in a row", "mean s"]
     caption = f"Cost and quality relative to always {report.baseline}, with 95% intervals; shares by serving tier."
-    return _table([*heads, "p95 s"], [(way.kind, _way(way, tiers)) for way in report.ways], caption)
+    return table([*heads, "p95 s"], [(way.kind, _way(way, tiers)) for way in report.ways], caption)
 
 
 def beside(report: Report) -> str:
@@ -43,7 +43,7 @@ def beside(report: Report) -> str:
         for way in shown
     ]
     caption = "How much higher the mean score is than that of a router which reads only the query, at the same cost."
-    return _table(heads, rows, caption)
+    return table(heads, rows, caption)
 
 
 def slices(report: Report) -> str:
@@ -69,7 +69,7 @@ def slices(report: Report) -> str:
         f"Quality relative to always {report.baseline} on the same prompts, its interval, and the cost. Marked: the "
         f"whole interval lies below {1 - report.target_loss:.0%}. Of many intervals one in twenty misses."
     )
-    return _table(["slice", "prompts", *map(escape, names)], rows, caption)
+    return table(["slice", "prompts", *map(escape, names)], rows, caption)
 
 
 def curves(report: Report) -> str:
@@ -81,7 +81,7 @@ def curves(report: Report) -> str:
         areas = [_ranged(line.aiq), _shared(line.cost_save)] if line else ["", ""]
         rows.append(("", [escape(one.name), _ranged(one.apgr), _shared(one.cpt50), _shared(one.cpt80), *areas]))
     caption = f"Weak model {report.weak}, strong model {report.baseline}; AIQ and CostSave over all models."
-    return _table(["curve", "APGR", "CPT(50)", "CPT(80)", "AIQ", "CostSave"], rows, caption)
+    return table(["curve", "APGR", "CPT(50)", "CPT(80)", "AIQ", "CostSave"], rows, caption)
 
 
 def estimates(report: Report) -> str:
@@ -93,7 +93,7 @@ def estimates(report: Report) -> str:
         for one in report.estimates
     ]
     heads = ["estimate: of whom", "rows", "ECE", "Brier", "AUROC", "AUROC within category"]
-    return _table(heads, rows, "How good each p_correct is: calibration, error, ranking.")
+    return table(heads, rows, "How good each p_correct is: calibration, error, ranking.")
 
 
 def models(report: Report) -> str:
@@ -101,7 +101,7 @@ def models(report: Report) -> str:
     heads = ["model", "tier", "mean score", "$ per 1,000", "$/M in", "$/M out", "first ms", "ms/token in", "ms/token"]
     rows = [("", _model(one)) for one in report.models]
     caption = "Latency laws are stated assumptions, unless their source says that they were fitted."
-    return _table([*heads, "spread", "mean s", "law stated by"], rows, caption)
+    return table([*heads, "spread", "mean s", "law stated by"], rows, caption)
 
 
 def _way(way: WayLine, tiers: Sequence[str]) -> list[str]:
@@ -143,7 +143,7 @@ def _model(one: ModelLine) -> list[str]:
     ]
 
 
-def _table(heads: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]], caption: str) -> str:
+def table(heads: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]], caption: str) -> str:
     """Cells are HTML. One that begins with NUL holds words, with SOH is marked."""
     top = "".join(f"<th>{head}</th>" for head in heads)
     body = "".join(f'<tr class="{style}">{"".join(map(_cell, cells))}</tr>' for style, cells in rows)

@@ -62,6 +62,8 @@ class Gateway:
     def _no_route(self, method: str, path: str) -> NotFound:
         if path in self._paths:
             return NotFound(f"{method} is not allowed on {path}", code="method_not_allowed", status=405)
+        if path.startswith("/v1/tasks/"):
+            return NotFound(f"there is no task at {path[:200]}; GET /v1/tasks lists them", code="task_not_found")
         return NotFound(f"there is nothing at {path[:200]}", code="not_found")
 
     def _allow(self, path: str) -> list[tuple[bytes, bytes]]:

@@ -96,7 +96,7 @@ class ChatHandler:
     async def _serve(self, headers: dict[bytes, bytes], receive: Receive, send: Send, guest: Guest) -> None:
         request_id = new_request_id()
         try:
-            key = self._keys.check(_text(headers.get(b"authorization")), _text(headers.get(b"x-api-key")))
+            key = self._keys.check(as_text(headers.get(b"authorization")), as_text(headers.get(b"x-api-key")))
             self._check_length(headers)
             body = await read_body(receive, self._settings)
             query = self.parse(body, headers, request_id)
@@ -199,7 +199,7 @@ class StreamReply:
         """The engine released an attempt: its bytes follow."""
         if not self._begun:
             exchange = self._exchange
-            tier = exchange.engine.catalogue.models[start.model].tier
+            tier = exchange.engine.catalogue.find(start.model).tier
             attempts = len(exchange.flight.attempts) + 1 if exchange.flight else 1
             headers = respond.head(self._query.id, exchange.score, tier, start.model, attempts)
             if start.model in exchange.engine.demonstration and self._query.asked != start.model:
@@ -244,7 +244,7 @@ def broken_off(why: str) -> RequestError:
     return RequestError(f"the stream broke off: {why}", code="stream_broken")
 
 
-def _text(value: bytes | None) -> str | None:
+def as_text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("latin-1")
 
 

@@ -14,6 +14,7 @@ from smallfirst import __version__
 from smallfirst.gateway.embeddings import EmbeddingsRequest
 from smallfirst.gateway.feedback import FeedbackRequest
 from smallfirst.gateway.parse import ChatRequest
+from smallfirst.gateway.tasks import TaskRequest
 
 ERRORS = {
     "400": "The body or a header is wrong; `param` names the field",
@@ -107,8 +108,8 @@ RESPONSES_SCHEMA: dict[str, Any] = {
 @functools.cache
 def document() -> dict[str, Any]:
     """OpenAPI 3.1, as a JSON-ready dict."""
-    (schema, said, vectors), components = msgspec.json.schema_components(
-        [ChatRequest, FeedbackRequest, EmbeddingsRequest], ref_template="#/components/schemas/{name}"
+    (schema, said, vectors, task), components = msgspec.json.schema_components(
+        [ChatRequest, FeedbackRequest, EmbeddingsRequest, TaskRequest], ref_template="#/components/schemas/{name}"
     )
     components["Error"] = ERROR_SCHEMA
     components["MessagesError"] = MESSAGES_ERROR_SCHEMA
@@ -144,6 +145,8 @@ def document() -> dict[str, Any]:
         "paths": {
             "/v1/chat/completions": {"post": chat},
             **others,
+            "/v1/tasks": {"get": _get("listTasks", "Tasks, and what is certified of each", anything, ("401",))},
+            "/v1/tasks/{name}": _task(task, failures),
             "/v1/models": {"get": _get("listModels", "Every name that `model` may hold", anything, ("401",))},
             "/v1/certificate": {
                 "get": _get("getCertificate", "Certified policies and whether they are in force", anything, ("401",))
@@ -174,6 +177,22 @@ def document() -> dict[str, Any]:
         },
         "components": {"schemas": components, "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}},
     }
+
+
+_NAME = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[A-Za-z0-9_.-]+$"}}
+
+
+def _task(schema: dict[str, Any], failures: dict[str, Any]) -> dict[str, Any]:
+    """Texts or documents in, labels, fields or answers out; and what the task promises."""
+    shown = {"get": _get("getTask", "What a task does and promises", {"type": "object"}, ("401", "404"))}
+    asked = {
+        "operationId": "runTask",
+        "summary": "Have a small model do it, and larger ones where it is not sure",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
+        "responses": {"200": _response("Its answer, or a list of them", {"type": "object"}), **failures},
+        "security": [{}, {"bearer": []}],
+    }
+    return {"parameters": [_NAME], **shown, "post": asked}
 
 
 def _post(operation: str, summary: str, schema: dict[str, Any], failure: str) -> dict[str, Any]:

@@ -178,7 +178,8 @@ def invalid(message: str) -> BadRequest:
         param = found.group(1)
         return BadRequest(f"{param}: {message[: found.start()]}", code="invalid_type", param=param)
     missing = re.search(r"missing required field `(\w+)`", message)
-    param = missing.group(1) if missing else ""
+    named = missing or re.search(r"unknown field `(\w+)`", message)
+    param = named.group(1) if named else ""
     return BadRequest(message, code="missing_field" if missing else "invalid_type", param=param or None)
 
 

@@ -48,7 +48,7 @@ def from_whole(query: Query, answer: Answer) -> bytes:
             {**base, "choices": [{"index": index, "delta": {}, "finish_reason": choice.get("finish_reason") or "stop"}]}
         )
     ends.append({**base, "choices": [], "usage": _usage(whole, answer)})
-    return b"".join(map(event, events)) + _finish(query, ends, answer)
+    return b"".join(map(event, events)) + _finish(query, ends, answer, whole.get("smallfirst"))
 
 
 def _base(query: Query, answer: Answer) -> dict[str, Any]:
@@ -71,15 +71,15 @@ def last_events(query: Query, answer: Answer) -> bytes:
     return _finish(query, ends, answer)
 
 
-def _finish(query: Query, ends: list[dict[str, Any]], answer: Answer) -> bytes:
-    """The decision goes into the usage event where the client asked for one, else into the last event with a choice:
-    a client that never asked for usage may not expect an event without choices."""
+def _finish(query: Query, ends: list[dict[str, Any]], answer: Answer, beside: dict[str, Any] | None = None) -> bytes:
+    """The decision, with what a task puts `beside` its words, goes into the usage event where the client asked for one,
+    else into the last event with a choice: a client that never asked for usage may not expect one without choices."""
     if not query.include_usage:
         ends = [end for end in ends if end.get("choices")] or ends[:1]
         for end in ends:
             end.pop("usage", None)
     if ends:
-        ends[-1]["smallfirst"] = decision_json(answer)
+        ends[-1]["smallfirst"] = decision_json(answer) | (beside or {})
     return b"".join(map(event, ends)) + DONE
 
 

@@ -32,11 +32,16 @@ class Baseline(msgspec.Struct, frozen=True):
 
 
 class Catalogue(msgspec.Struct, frozen=True):
-    """Every model under its name, and the tiers from lowest to highest."""
+    """Every model under its name, and the tiers from lowest to highest. `own`: models that only their task asks."""
 
     models: Mapping[str, Model]
     tiers: tuple[Tier, ...]
     baseline: Baseline
+    own: Mapping[str, Model] = {}
+
+    def find(self, name: str) -> Model:
+        """A model, a task's own too. Raises KeyError."""
+        return self.models.get(name) or self.own[name]
 
 
 def build_catalogue(

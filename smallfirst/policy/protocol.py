@@ -92,6 +92,7 @@ class Facts(msgspec.Struct, frozen=True):
     format: bool = True  # the request asks for a format (JSON, a schema, tools) that an answer can break
     demonstration: frozenset[str] = frozenset()  # models that are there only to show the machinery
     query: Query | None = None  # for policies that weigh evidence themselves
+    refused: str = ""  # of a task: why nobody above its own models may be asked
 
 
 class Policy(Protocol):

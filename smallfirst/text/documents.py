@@ -9,11 +9,14 @@ PDF and Word need the extra `documents` (pypdfium2, python-docx).
 from __future__ import annotations
 
 import codecs
+import io
+import zipfile
 from collections.abc import Callable
 from email import policy
 from email.parser import BytesParser
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 from smallfirst.errors import DataError, SetupError
 
@@ -39,6 +42,48 @@ def read_document(path: Path) -> str:
         scanned = " (a scan? run it through OCR first)" if path.suffix.lower() == ".pdf" else ""
         raise DataError(f"{path}: there is no text in it{scanned}")
     return text
+
+
+def read_sent(data: bytes, name: str) -> str:
+    """The text of a document that came as bytes; the ending of `name` says what it is. Nothing is written to disk.
+
+    Raises as read_document does.
+    """
+    sent: Any = Sent(name, data)
+    reader = READERS.get(sent.suffix)
+    if reader is None:
+        raise DataError(f"{name}: not a format that is read here; those are {', '.join(READERS)}")
+    if (size := sent.unpacked()) > LARGEST:
+        raise DataError(f"{name}: {size / 1e6:.0f} MB; documents of up to {LARGEST / 1e6:.0f} MB are read: split it")
+    text = reader(sent)
+    if not text.strip():
+        scanned = " (a scan? run it through OCR first)" if sent.suffix == ".pdf" else ""
+        raise DataError(f"{name}: there is no text in it{scanned}")
+    return text
+
+
+class Sent:
+    """Bytes that are read as a Path is by the readers below."""
+
+    def __init__(self, name: str, data: bytes) -> None:
+        self._name, self._data = name, data
+        self.suffix = Path(name).suffix.lower()
+
+    def __str__(self) -> str:
+        return self._name
+
+    def read_bytes(self) -> bytes:
+        return self._data
+
+    def unpacked(self) -> int:
+        """Bytes; of a Word file, which is a zip, what it unpacks to."""
+        if self.suffix != ".docx":
+            return len(self._data)
+        try:
+            with zipfile.ZipFile(io.BytesIO(self._data)) as packed:
+                return sum(one.file_size for one in packed.infolist())
+        except zipfile.BadZipFile as error:
+            raise DataError(f"{self._name}: not a Word file ({error})") from None
 
 
 def decode(data: bytes, name: str) -> str:
@@ -107,7 +152,7 @@ def _pdf(path: Path) -> str:
     except ImportError as error:
         raise SetupError(MISSING.format("PDF", "pypdfium2")) from error
     try:
-        document = pypdfium2.PdfDocument(path)
+        document = pypdfium2.PdfDocument(path.read_bytes())
     except pypdfium2.PdfiumError as error:
         raise DataError(f"{path}: not a PDF that can be opened ({error})") from None
     try:
@@ -123,8 +168,8 @@ def _word(path: Path) -> str:
     except ImportError as error:
         raise SetupError(MISSING.format("Word files", "python-docx")) from error
     try:
-        document = docx.Document(str(path))
-    except (PackageNotFoundError, KeyError, ValueError) as error:
+        document = docx.Document(io.BytesIO(path.read_bytes()))
+    except (PackageNotFoundError, zipfile.BadZipFile, KeyError, ValueError) as error:
         raise DataError(f"{path}: not a Word file ({error})") from None
     cells = (cell.text for table in document.tables for row in table.rows for cell in row.cells)
     return "\n".join([*(paragraph.text for paragraph in document.paragraphs), *cells])

@@ -27,6 +27,13 @@ WINDOW = 126
 MOST_WINDOWS = 8
 """Of a longer text so many windows are read, spread from its start to its end."""
 
+LONGEST = 40_000
+"""Characters of a text that are cut into tokens; of a longer one MOST_WINDOWS pieces, spread in the same way, so that a
+document of a hundred megabytes costs no more than a long letter."""
+
+PIECE = 1500
+"""Characters of such a piece: its first window is read."""
+
 DIMENSIONS = 384
 EVERY = 32
 """Texts between two words to whoever waits."""
@@ -65,14 +72,23 @@ class MiniLM:
     def embed(self, texts: Sequence[str], told: Callable[[int], None] | None = None) -> Vectors:
         """See Embedder. An empty text gives zeros: it is like nothing."""
         vectors: Vectors = np.zeros((len(texts), DIMENSIONS), dtype=np.float32)
-        for at, encoded in enumerate(self._tokens.encode_batch(list(texts), add_special_tokens=False)):
-            for window in _windows(encoded.ids):
+        for at, text in enumerate(texts):
+            for window in self._read(text):
                 vectors[at] += self._encode(window)
             if told is not None and (at % EVERY == EVERY - 1 or at == len(texts) - 1):
                 told(at + 1)
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         np.divide(vectors, norms, out=vectors, where=norms > 0)
         return vectors
+
+    def _read(self, text: str) -> list[list[int]]:
+        """The windows of a text."""
+        if len(text) <= LONGEST:
+            return _windows(self._tokens.encode(text, add_special_tokens=False).ids)
+        last = len(text) - PIECE
+        starts = (n * last // (MOST_WINDOWS - 1) for n in range(MOST_WINDOWS))
+        pieces = self._tokens.encode_batch([text[at : at + PIECE] for at in starts], add_special_tokens=False)
+        return [piece.ids[:WINDOW] for piece in pieces if piece.ids]
 
     def _encode(self, window: list[int]) -> Vectors:
         """(d,) mean of the last layer over a window's tokens, to length 1.

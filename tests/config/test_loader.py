@@ -228,6 +228,17 @@ def test_an_alias_of_itself_ends():
     assert problems("name: n\nitems: &a {x: *a}")
 
 
+class Dial(msgspec.Struct):
+    threshold: Literal["certified"] | float = "certified"
+
+
+@pytest.mark.parametrize(("written", "read"), [("certified", "certified"), ("0.9", 0.9), ("1", 1.0)])
+def test_a_word_or_a_number(written, read):
+    assert parse(f"threshold: {written}".encode(), Dial, {})[0].threshold == read
+    with pytest.raises(ConfigError, match="must be a number, not text"):
+        parse(b"threshold: sure", Dial, {})
+
+
 def test_sections_of_later_versions_are_known(monkeypatch):
     monkeypatch.setattr("smallfirst.config.reader.SECTIONS", frozenset({("later",)}))
     says = problem("name: n\nlater: {support: {rpm: 1}}")

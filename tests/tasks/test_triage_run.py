@@ -10,17 +10,15 @@ import pytest
 from smallfirst.errors import DataError
 from smallfirst.models.loopback import ScriptedUpstream, Wire
 from smallfirst.tasks.triage.above import Gateway
-from smallfirst.tasks.triage.fit import Wanted, fit_triage, part
 from smallfirst.tasks.triage.model import Triage
-from smallfirst.tasks.triage.rows import Labelled, read_labelled
-from smallfirst.tasks.triage.run import Input, done_before, label, read_inputs
-from tests.tasks.tickets import tickets
+from smallfirst.tasks.triage.rows import read_labelled
+from smallfirst.tasks.triage.run import Input, batches, done_before, label, opened, read_inputs
+from tests.tasks.tickets import SURE, UNSURE, fitted
 
 
 @pytest.fixture(scope="module")
 def triage():
-    rows = [Labelled(text, (queue,), f"line {n}") for n, (text, queue) in enumerate(tickets(700), 2)]
-    return Triage(fit_triage(part(rows, seed=0), Wanted(accuracy=0.9), None))
+    return Triage(fitted())
 
 
 HEADERS = (("x-smallfirst-model", "mini"), ("x-smallfirst-cost-usd", "0.001"))
@@ -32,36 +30,33 @@ def reply(labels):
     return lambda request: Wire(steps=(body,), headers=HEADERS)
 
 
-SURE, STRANGE = "refund of my invoice, charged twice", "xyzzy plugh"
-
-
 def test_what_is_sure_is_kept_and_the_rest_is_asked_above(triage) -> None:
     with ScriptedUpstream(reply(["delivery"])) as upstream:
         above = Gateway(upstream.url, model="auto", key="sk-1")
-        lines = list(label([Input("a", SURE), Input("b", STRANGE), Input("c", error="unreadable")], triage, above))
+        lines = list(label([Input("a", SURE), Input("b", UNSURE), Input("c", error="unreadable")], triage, above))
     assert [line.by for line in lines] == ["triage", "mini", ""]
     assert [line.labels for line in lines] == [("billing",), ("delivery",), ()]
     assert lines[2].error == "unreadable"
     assert lines[1].cost_usd == 0.001
     (request,) = upstream.requests
     sent = json.loads(request.body)
-    assert sent["messages"][-1]["content"] == STRANGE
-    items = sent["response_format"]["json_schema"]["schema"]["properties"]["labels"]["items"]
-    assert items["enum"] == ["account", "billing", "delivery"]
+    assert sent["messages"][-1]["content"] == UNSURE
+    shape = sent["response_format"]["json_schema"]["schema"]["properties"]["label"]
+    assert shape["enum"] == ["account", "billing", "delivery"]
     assert request.headers["authorization"] == "Bearer sk-1"
 
 
 @pytest.mark.parametrize("said", [["made up"], [], ["billing", "delivery"], "no JSON"])
 def test_a_label_that_was_not_offered_is_no_answer(triage, said) -> None:
     with ScriptedUpstream(reply(said)) as upstream:
-        (line,) = label([Input("a", STRANGE)], triage, Gateway(upstream.url))
+        (line,) = label([Input("a", UNSURE)], triage, Gateway(upstream.url))
     assert line.by == "triage (not sure)"
     assert line.error is not None
     assert len(line.labels) == 1
 
 
 def test_nobody_above_and_nobody_listening(triage) -> None:
-    (line,) = label([Input("a", STRANGE)], triage, None)
+    (line,) = label([Input("a", UNSURE)], triage, None)
     assert (line.by, line.error) == ("triage (not sure)", None)
 
 
@@ -72,12 +67,22 @@ def test_inputs_of_a_folder(tmp_path) -> None:
     (tmp_path / "d.txt").write_bytes(b"caf\xe9")
     (tmp_path / "e.txt").write_text("  ")
     (tmp_path / "f.bin").write_bytes(b"\0")
-    found = {one.id: one for one in read_inputs(tmp_path, "text", None)}
+    found = {one.id: opened(one) for one in read_inputs(tmp_path, "text", None)}
     assert list(found) == ["a.txt", "b.eml", "c.html", "d.txt", "e.txt"]
     assert found["b.eml"].text == "Late parcel\nWhere is it?"
     assert found["c.html"].text == "Hello you"
     assert "line 1: not UTF-8" in found["d.txt"].error
     assert "no text in it" in found["e.txt"].error
+
+
+def test_long_documents_are_read_a_few_at_a_time(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("smallfirst.tasks.triage.run.MOST_CHARACTERS", 100)
+    for n in range(6):
+        (tmp_path / f"{n}.txt").write_text("word " * (30 if n < 2 else 2))
+    inputs = list(read_inputs(tmp_path, "text", None))
+    assert not any(one.text for one in inputs)  # nothing is read before its turn
+    heaps = [[one.id for one in heap] for heap in batches(inputs)]
+    assert heaps == [["0.txt"], ["1.txt"], ["2.txt", "3.txt", "4.txt", "5.txt"]]
 
 
 def test_records_and_their_mistakes(tmp_path) -> None:

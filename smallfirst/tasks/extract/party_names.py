@@ -37,9 +37,11 @@ _BREAK = (
     r"parties|as|contract|is|execution|version|copy|date)\b"
 )
 _JOIN = r"(?:of|the|de|for|du|van|von|in|la|del|y|et)"
+_GAP = rf"(?:[ \t\xa0]{{1,3}}|\n)(?:{_JOIN}[ \t\xa0]+){{0,2}}(?i:(?!{_BREAK}|and\b))"
+_PLACE = r"\s\([A-Z][\w ]{1,20}\)(?=\s[A-Z])"  # Rise (Tianjin) Education
 _NAME = re.compile(
     rf"(?<![\w])(?i:(?!{_BREAK}))(?:{_CAPITAL})"
-    rf"(?:(?:[ \t\xa0]{{1,3}}|\n)(?:{_JOIN}[ \t\xa0]+){{0,2}}(?i:(?!{_BREAK}|and\b))(?:{_CAPITAL}|&)|\s\([A-Z][\w ]{{1,20}}\)(?=\s[A-Z])|(?i:{_SUFFIX})){{0,{LONGEST_NAME}}}"
+    rf"(?:{_GAP}(?:{_CAPITAL}|&)|{_PLACE}|(?i:{_SUFFIX})){{0,{LONGEST_NAME}}}"
 )
 _LEGAL_END = re.compile(rf"(?:^|[\s,]){_LEGAL}\.?$", re.IGNORECASE)
 _LEGAL_INSIDE = re.compile(rf"(?<=[\s,]){_LEGAL}\b\.?", re.IGNORECASE)
@@ -84,7 +86,8 @@ def describe_names(document: str, mentions: Sequence[Mention]) -> list[list[str]
     """What is seen of each name itself; the words around are clauses.py's."""
     low = document.lower()
     keys = [company_key(one.normal) for one in mentions]
-    counts, first = Counter(keys), {}
+    counts = Counter(keys)
+    first: dict[str, int] = {}
     for place, key in enumerate(keys):
         first.setdefault(key, place)
     described = []

@@ -7,8 +7,9 @@ chance of its own. Dictionaries and numpy are all it takes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from functools import lru_cache
+from itertools import accumulate
 
 import msgspec
 import numpy as np
@@ -21,7 +22,7 @@ from smallfirst.tasks.extract.names import loose
 from smallfirst.tasks.extract.normal import normalise
 from smallfirst.tasks.extract.patterns import Patterns
 from smallfirst.tasks.extract.schema import Field
-from smallfirst.tasks.extract.spans import ROLES, brackets, describe_pieces, describe_run, longest
+from smallfirst.tasks.extract.spans import RARE, RARES, ROLES, contour, describe_pieces, describe_run, longest, rare
 from smallfirst.tasks.extract.values import Value, apart, best
 
 Floats = npt.NDArray[np.float64]
@@ -77,16 +78,31 @@ def find_candidates(field: Field, document: str) -> Candidates:
 def _runs(field: Field, document: str) -> Candidates:
     layout = read_layout(document)
     thought = {(value.start, value.end): value.confidence for value in Patterns(field).find(document)}
-    level = brackets(document, layout)
+    shape = contour(document, layout)
     runs, seen = [], []
     for first, opening in enumerate(layout.pieces):
         for last, closing in enumerate(layout.pieces[first : first + longest(field)], first):
             runs.append(Run(opening.start, closing.end, "", first, last))
-            names = describe_run(layout, level, first, last)
+            names = describe_run(layout, shape, first, last)
             if (chance := thought.get((opening.start, closing.end))) is not None:
                 names.append(f"patterns={chance:.1f}")
             seen.append(names)
     return Candidates(tuple(runs), seen, described_pieces(document))
+
+
+def with_rare(candidates: Candidates, known: Container[str]) -> Candidates:
+    """What is seen once it is known which words are: of each piece, and of each run, how many are not."""
+    counts = [rare(seen, known) for seen in candidates.pieces]
+    pieces = [
+        [*seen, RARE[0] if count is None else RARE[1 + min(count, 3)]]
+        for seen, count in zip(candidates.pieces, counts, strict=True)
+    ]
+    before = [0, *accumulate(count or 0 for count in counts)]
+    seen = [
+        [*names, RARES[min(before[run.last + 1] - before[run.first], 3)]]
+        for names, run in zip(candidates.seen, candidates.runs, strict=True)
+    ]
+    return Candidates(candidates.runs, seen, pieces)
 
 
 def is_right(field: Field, document: str, candidates: Candidates, wanted: Sequence[str]) -> tuple[bool, ...]:
@@ -172,6 +188,8 @@ class Ranker:
         return Run(run.start, run.end, normal, run.first, run.last)
 
     def _scores(self, candidates: Candidates) -> Floats:
+        if self._table is not None:
+            candidates = with_rare(candidates, self._places)
         value = self._values.get
         scores = np.array([sum(value(name, 0.0) for name in seen) for seen in candidates.seen])
         if self._table is None:

@@ -14,16 +14,13 @@ import msgspec
 
 from smallfirst.errors import DataError
 from smallfirst.tasks.extract.above import Answer
-from smallfirst.tasks.extract.evidence import locate
+from smallfirst.tasks.extract.merge import Found, local_fields, merge
 from smallfirst.tasks.extract.model import Extractor
-from smallfirst.tasks.extract.normal import same
-from smallfirst.tasks.extract.schema import Field, Schema
-from smallfirst.tasks.extract.values import Extracted, Value
+from smallfirst.tasks.extract.question import LONGEST, Question
 from smallfirst.tasks.triage.rows import read_records
 from smallfirst.text.documents import READERS, read_document
 
 RECORDS = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
-UNSURE = "extract (not sure)"
 
 
 class Input(msgspec.Struct, frozen=True):
@@ -33,17 +30,6 @@ class Input(msgspec.Struct, frozen=True):
     text: str = ""
     file: Path | None = None
     error: str | None = None
-
-
-class Found(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One value in the output; `document[start:end]` is its evidence. A model above gives no confidence."""
-
-    value: str
-    normal: str
-    start: int
-    end: int
-    by: str  # extract, or the model above that gave it
-    confidence: float | None = None
 
 
 class Line(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -63,8 +49,8 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
 class Above(Protocol):
     """Whoever is asked where extraction is not sure."""
 
-    def ask(self, document: str, schema: Schema, names: Sequence[str], near: Sequence[int] = ()) -> Answer:
-        """What the document says of the fields `names`; `near`: places that matter in a long one."""
+    def ask(self, document: str, question: Question, near: Sequence[int] = ()) -> Answer:
+        """What the document says; `near`: places that matter in a long one."""
         ...
 
 
@@ -122,60 +108,14 @@ def extract_line(one: Input, extractor: Extractor, above: Above | None, *, whole
         return Line(one.id, error=str(error))
     found = extractor.extract(document)
     if not found.doubtful or above is None:
-        return Line(one.id, _local(found), found.doubtful)
+        return Line(one.id, local_fields(found), found.doubtful)
     schema = extractor.model.schema
     names = tuple(field.name for field in schema.fields) if whole else found.doubtful
-    near = [value.start for name in names for value in extractor.candidates(name, document)[:2]]
-    answer = above.ask(document, schema, names, near)
+    near = extractor.places(names, document) if len(document) > LONGEST else []
+    answer = above.ask(document, Question(schema, names), near)
+    who, cost = answer.who, answer.cost_usd
     if answer.said is None:
         words = "no usable answer from above; what extraction would have said is in `fields`"
-        return Line(one.id, _local(found), found.doubtful, names, by=answer.who, cost_usd=answer.cost_usd, error=words)
-    return _joined(one.id, document, schema, found, answer, names)
-
-
-def _joined(id: str, document: str, schema: Schema, found: Extracted, answer: Answer, names: tuple[str, ...]) -> Line:
-    """Local values of the fields that were kept, the model's of the others, where the document bears them out."""
-    fields, doubtful = _local(found), set(found.doubtful)
-    local: dict[str, tuple[str, ...]] = {}
-    refused: dict[str, tuple[str, ...]] = {}
-    for name in names:
-        field, said = schema[name], (answer.said or {})[name]
-        places = [(one, locate(field, document, one)) for one in said]
-        missing = tuple(one for one, place in places if place is None)
-        if missing:
-            refused[name] = missing
-            doubtful.add(name)
-            continue
-        if field.required and not said:
-            continue  # that there is none is no answer; the best guess stays, doubtful
-        mine = found.fields[name]
-        theirs = [place for _, place in places if place]
-        if _agrees(field, mine, [normal for _, _, normal in theirs]):
-            both = f"extract+{answer.who}"
-            fields[name] = tuple(msgspec.structs.replace(one, by=both) for one in fields[name])
-        else:
-            local[name] = tuple(value.normal for value in mine)
-            fields[name] = tuple(Found(document[a:b], normal, a, b, answer.who) for a, b, normal in theirs)
-        doubtful.discard(name)
-    left = tuple(field.name for field in schema.fields if field.name in doubtful)
-    return Line(id, fields, left, names, local, refused, answer.who, answer.cost_usd)
-
-
-def _agrees(field: Field, mine: tuple[Value, ...], theirs: Sequence[str]) -> bool:
-    """Whether both say the same: then the local values stay, with their places and confidence."""
-    if len(mine) != len(theirs):
-        return False
-    return all(any(same(field, value.normal, one) for one in theirs) for value in mine)
-
-
-def _local(found: Extracted) -> dict[str, tuple[Found, ...]]:
-    return {
-        name: tuple(
-            Found(
-                value.text, value.normal, value.start, value.end, UNSURE if name in found.doubtful else "extract",
-                round(found.sure[name] if len(values) == 1 else value.confidence, 4),
-            )
-            for value in values
-        )
-        for name, values in found.fields.items()
-    }  # fmt: skip
+        return Line(one.id, local_fields(found), found.doubtful, names, by=who, cost_usd=cost, error=words)
+    both = merge(document, schema, found, answer.said, who)
+    return Line(one.id, both.fields, both.doubtful, names, both.local, both.refused, who, cost)

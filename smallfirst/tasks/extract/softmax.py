@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from smallfirst.errors import DataError, SetupError
-from smallfirst.tasks.extract.ranker import EDGES, Candidates, Floats, Ints, Weights
-from smallfirst.tasks.extract.spans import ROLES
+from smallfirst.tasks.extract.ranker import EDGES, Candidates, Floats, Ints, Weights, with_rare
+from smallfirst.tasks.extract.spans import RARE, RARES, ROLES
 
 FEWEST_GROUPS = 2
-_ROUNDS = 300
+_ROUNDS = 120
 
 
 class Example(msgspec.Struct, frozen=True):
@@ -50,11 +50,15 @@ class Problem:
         self._names = _known((one.group, one.candidates.seen) for one in usable)
         self._piece_names = _known((one.group, [*EDGES, *one.candidates.pieces]) for one in usable)
         self._with_pieces = any(one.candidates.pieces for one in usable)
-        self._seen = _matrix((seen for one in usable for seen in one.candidates.seen), self._names)
+        drawn = [one.candidates for one in usable]
         self._pieces: Any = None
         if self._with_pieces:
-            rows = (row for one in usable for row in (EDGES[0], *one.candidates.pieces, EDGES[1]))
+            drawn = [with_rare(one, self._piece_names) for one in drawn]
+            _added(self._piece_names, RARE)
+            _added(self._names, RARES)
+            rows = (row for one in drawn for row in (EDGES[0], *one.pieces, EDGES[1]))
             self._pieces = _matrix(rows, self._piece_names)
+        self._seen = _matrix((seen for one in drawn for seen in one.seen), self._names)
         self._first, self._last = self._places()
         counts = [len(one.right) for one in usable]
         self._document = np.repeat(np.arange(len(usable)), counts)
@@ -155,6 +159,11 @@ def _known(described: Any) -> dict[str, int]:
     return {
         name: n for n, name in enumerate(sorted(name for name, seen in groups.items() if len(seen) >= FEWEST_GROUPS))
     }
+
+
+def _added(names: dict[str, int], more: Sequence[str]) -> None:
+    for name in more:
+        names[name] = len(names)
 
 
 def _matrix(rows: Any, names: dict[str, int]) -> Any:

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Container
 from itertools import pairwise
+
+import msgspec
 
 from smallfirst.tasks.extract.layout import Layout, Piece
 from smallfirst.tasks.extract.schema import Field
@@ -100,22 +103,50 @@ def longest(field: Field) -> int:
     return LONGEST.get(field.type, 4)
 
 
-def brackets(document: str, layout: Layout) -> list[int]:
-    """(pieces + 1,) how many brackets are open before each piece."""
-    level = [0]
+def rare(seen: list[str], known: Container[str]) -> int | None:
+    """Words of a piece that are not known, None where it has no words. A name mostly has one, a label none."""
+    words = [name for name in seen if name.startswith("word:") and name[5:6].isalpha()]
+    return sum(name not in known for name in words) if words else None
+
+
+RARE = ("rare=-", "rare=0", "rare=1", "rare=2", "rare=3")
+RARES = ("rares=0", "rares=1", "rares=2", "rares=3")
+
+
+class Contour(msgspec.Struct, frozen=True):
+    """(pieces + 1,) what has come before each piece: open brackets, pieces with a legal form, with a street word."""
+
+    level: list[int]
+    legal: list[int]
+    street: list[int]
+
+
+def contour(document: str, layout: Layout) -> Contour:
+    """Running counts, so that a run is described by differences."""
+    level, legal, street = [0], [0], [0]
     for piece in layout.pieces:
         here = document.count("(", piece.start, piece.end) - document.count(")", piece.start, piece.end)
         level.append(level[-1] + here)
-    return level
+        legal.append(legal[-1] + bool(LEGAL.search(document, piece.start, piece.end)))
+        street.append(street[-1] + bool(STREET.search(document, piece.start, piece.end)))
+    return Contour(level, legal, street)
 
 
-def describe_run(layout: Layout, level: list[int], first: int, last: int) -> list[str]:
-    """What is seen of the run of pieces first..last as a whole. `level`: see brackets."""
+def describe_run(layout: Layout, shape: Contour, first: int, last: int) -> list[str]:
+    """What is seen of the run of pieces first..last as a whole."""
     opening, closing = layout.pieces[first], layout.pieces[last]
+    lines = min(closing.line - opening.line, 7) + 1
+    inside = shape.legal[last + 1] - shape.legal[first]
+    elsewhere = min(shape.legal[min(12, len(layout.pieces))] - inside, 2)
+    ends_legal = shape.legal[last + 1] > shape.legal[last]
     return [
-        f"lines={min(closing.line - opening.line, 7) + 1}",
+        f"lines={lines}",
         f"pieces={min(last - first, 9) + 1}",
         f"whole={opening.opens:d}{closing.closes:d}",
         f"length={min((closing.end - opening.start) // 12, 12)}",
-        f"balanced={level[first] == level[last + 1]}",
+        f"balanced={shape.level[first] == shape.level[last + 1]}",
+        f"legal={min(inside, 3)},ends={ends_legal:d},elsewhere={elsewhere}",
+        f"legal={min(inside, 2)},lines={lines}",
+        f"legal={min(inside, 1)},line={min(opening.line, 3)}",
+        f"street={min(shape.street[last + 1] - shape.street[first], 4)}",
     ]

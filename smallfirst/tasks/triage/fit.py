@@ -23,7 +23,7 @@ from smallfirst.evals.outcomes import split
 from smallfirst.tasks.certify import NOTHING, certify, fewest, steps
 from smallfirst.tasks.triage.kernel import Kernel, solve
 from smallfirst.tasks.triage.model import FORMAT, Card, Judged, Recipe, Triage, TriageModel, certainty, pack
-from smallfirst.tasks.triage.rows import Labelled, check_rows, digest_of
+from smallfirst.tasks.triage.rows import Labelled, check_rows, digest_of, rare_labels
 from smallfirst.text.embedder import Embedder
 
 Floats = npt.NDArray[np.float32]
@@ -114,9 +114,14 @@ def fit_triage(parts: Parts, wanted: Wanted, embedder: Embedder | None, told: To
         embedder=embedder.name if embedder else None, recipe=recipe, index=kernel.index,
         vectors=b"" if vectors is None else pack(vectors), answers=answers.astype(np.float16).tobytes(),
         confidence=confidence, scope=scope, threshold=NOTHING, certified=None,
-        card=Card(len(texts), len({row.group for row in parts.fit}), wanted.seed, digest_of(parts.fit)),
+        card=_card(parts.fit, wanted),
     )  # fmt: skip
     return _certified(bare, parts.certify, wanted, sure, embedder)
+
+
+def _card(rows: Sequence[Labelled], wanted: Wanted) -> Card:
+    groups = {row.group for row in rows}
+    return Card(len(rows), len(groups), wanted.seed, digest_of(rows), rare=tuple(rare_labels(rows)))
 
 
 def targets(rows: Sequence[Labelled], labels: Sequence[str]) -> Floats:

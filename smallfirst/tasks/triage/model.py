@@ -20,6 +20,7 @@ import numpy.typing as npt
 from smallfirst.calibrate.probability import Beta
 from smallfirst.errors import DataError, SetupError
 from smallfirst.tasks.certify import Certified
+from smallfirst.tasks.triage.offer import MOST_OFFERED
 from smallfirst.tasks.triage.terms import Index, Likeness
 from smallfirst.text.embedder import Embedder, MiniLM
 
@@ -48,6 +49,7 @@ class Card(msgspec.Struct, frozen=True):
     accuracy: float | None = None  # on the report part, everything kept
     kept: float | None = None  # share kept at the threshold
     kept_accuracy: float | None = None
+    rare: tuple[str, ...] = ()  # labels that stand on a single text of the fit part
 
 
 class TriageModel(msgspec.Struct, frozen=True):
@@ -77,6 +79,7 @@ class Judged(msgspec.Struct, frozen=True):
     in_scope: float | None
     kept: bool
     second: str | None = None  # the runner-up, for whoever looks
+    ranked: tuple[str, ...] = ()  # of a label set too large to be offered whole: the likeliest, in that order
 
 
 class Triage:
@@ -116,7 +119,9 @@ class Triage:
         beyond = in_scope is not None and in_scope < 0.5
         confidence = 1 - in_scope if in_scope is not None and beyond else float(model.confidence(share)[0])
         second = model.labels[int(order[1])] if len(order) > 1 else None
-        return Judged(labels, confidence, in_scope, confidence >= model.threshold, second)
+        large = len(model.labels) > MOST_OFFERED
+        ranked = tuple(model.labels[int(n)] for n in order[:MOST_OFFERED]) if large else ()
+        return Judged(labels, confidence, in_scope, confidence >= model.threshold, second, ranked)
 
     def _labels(self, scores: Floats, order: npt.NDArray[np.intp], in_scope: float | None) -> tuple[str, ...]:
         if in_scope is not None and in_scope < 0.5:

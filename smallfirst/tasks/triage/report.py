@@ -66,9 +66,9 @@ def measure(triage: Triage, rows: Sequence[Labelled]) -> TriageReport:
     order = np.argsort(-sure, kind="stable")
     return TriageReport(
         rows=len(rows),
-        everything=_share(right),
-        in_scope=_share(right[inside]),
-        kept=_share(right[kept]),
+        everything=share_of(right),
+        in_scope=share_of(right[inside]),
+        kept=share_of(right[kept]),
         kept_share=float(kept.mean()),
         at_coverage={f"{c:.0%}": float(right[order[: max(1, round(c * len(rows)))]].mean()) for c in COVERAGES},
         scope_auroc=auroc(inside.astype(np.float64), in_scope) if learned else None,
@@ -78,7 +78,8 @@ def measure(triage: Triage, rows: Sequence[Labelled]) -> TriageReport:
     )
 
 
-def _share(right: npt.NDArray[np.bool_]) -> Share:
+def share_of(right: npt.NDArray[np.bool_]) -> Share:
+    """How many are right, with Wilson's interval; of nothing, 0 to 1."""
     count, of = int(right.sum()), len(right)
     low, high = wilson(count, of) if of else (0.0, 1.0)
     return Share(count, of, low, high)

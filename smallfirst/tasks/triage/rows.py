@@ -20,6 +20,9 @@ import msgspec
 
 from smallfirst.errors import DataError, SetupError
 
+FEW = 0.1
+"""Share of the labels that may stand on a single row: among a thousand labels some always do."""
+
 _NOISE = re.compile(r"[\W_]+")
 
 
@@ -75,6 +78,16 @@ def read_labelled(
     return rows
 
 
+def pair_of(given: str | None) -> tuple[str, str] | None:
+    """`split=train` as (field, value). Raises DataError."""
+    if given is None:
+        return None
+    field, sign, value = given.partition("=")
+    if not sign:
+        raise DataError(f"{given!r}: FIELD=VALUE is needed, such as split=train")
+    return field, value
+
+
 def _labels(value: Any, separator: str | None, at: str) -> tuple[str, ...]:
     if isinstance(value, list):
         found = [str(one).strip() for one in value]
@@ -94,13 +107,19 @@ def check_rows(rows: Sequence[Labelled], out_of_scope: str | None, *, several: b
     if len(counts) < 2:
         only = next(iter(counts), "nothing")
         raise DataError(f"every row is labelled {only!r}: triage needs at least two labels to tell apart")
-    rare = sorted(label for label, count in counts.items() if count < 2)
-    if rare:
+    rare = rare_labels(rows)
+    if len(rare) > FEW * len(counts):
         raise DataError(f"label {rare[0]!r} stands on a single row of the fit part; give it more, or merge it")
     twice = next((row for row in rows if len(row.labels) > 1), None)
     if twice is not None and not several:
         raise DataError(f"{twice.where}: several labels {twice.labels}; say --several if a text may have more than one")
     return sorted(counts)
+
+
+def rare_labels(rows: Iterable[Labelled]) -> list[str]:
+    """Labels that stand on a single row, sorted."""
+    counts = Counter(label for row in rows for label in row.labels)
+    return sorted(label for label, count in counts.items() if count < 2)
 
 
 def digest_of(rows: Iterable[Labelled]) -> str:

@@ -1,4 +1,4 @@
-"""Progress bars on stderr, one for each step of a long work."""
+"""Progress bars on the terminal for work that tells (step, done, of how many)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from smallfirst.cli.console import err
 
 @contextmanager
 def bars(steps: Mapping[str, str]) -> Iterator[Callable[[str, int, int], None]]:
-    """A function (step, done, total) that draws. `steps`: what to call them."""
+    """A bar for each step, named as `steps` says; gone when the work is done."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True) as progress:
         tasks: dict[str, TaskID] = {}

@@ -1,0 +1,21 @@
+"""The `tasks` section of the config, as a user writes it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class TaskSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A job that a small model of its own does, and larger models where it is not sure. Callers name it as `task:NAME`
+    (a knowledge base as `kb:NAME`) in `model`, or post to /v1/tasks/NAME; a key with `policies` must list that name.
+    Files are relative to this one."""
+
+    kind: Literal["triage", "extract", "kb"]  # labels, fields, or questions on documents
+    model: str | None = None  # triage, extract: the file that `fit` wrote
+    index: str | None = None  # kb: the folder that `kb build` wrote
+    spec: str | None = None  # further settings of its kind, a YAML file
+    policy: str = "auto"  # who answers what is handed up: a policy, or a model
+    threshold: Literal["certified"] | float = "certified"  # least confidence that is kept; a number promises nothing
+    workers: int = 2  # threads; further requests wait for one
