@@ -20,18 +20,21 @@ def locate(field: Field, document: str, said: str) -> tuple[int, int, str] | Non
     normal = normalise(field, said)
     if normal is None:
         return None
-    place = _written(document, said) or _read_alike(field, document, normal)
+    place = _exactly(document, said) or _read_alike(field, document, normal) or _by_words(document, said)
     if place is None:
         return None
     there = normalise(field, document[place[0] : place[1]])
     return (*place, normal) if same(field, there, normal) else None
 
 
-def _written(document: str, said: str) -> tuple[int, int] | None:
-    """Exactly; else word by word, whatever stands between the words."""
+def _exactly(document: str, said: str) -> tuple[int, int] | None:
     start = document.find(said)
-    if said.strip() and start >= 0 and _is_apart(document, start, start + len(said)):
-        return start, start + len(said)
+    end = start + len(said)
+    return (start, end) if start >= 0 and _is_apart(document, start, end) else None
+
+
+def _by_words(document: str, said: str) -> tuple[int, int] | None:
+    """Whatever stands between the words."""
     words = _WORD.findall(said)
     if not words:
         return None

@@ -34,6 +34,9 @@ FEWEST_DOCUMENTS = 10
 STRICTEST, ROOM = 0.3, 1.5
 """The first threshold keeps this share of documents, and at least 1.5 times the fewest that can prove anything."""
 
+FLOOR = 0.5
+"""No threshold is lower: documents of another type come too, and a promise does not speak of them."""
+
 
 class Wanted(msgspec.Struct, frozen=True):
     """What the user asks for. `uncertified`: keep by the left-out documents' word where nothing can be certified."""
@@ -135,6 +138,5 @@ def _promise(
     if len(right) < needed:
         return None
     strictest = min(1.0, max(STRICTEST, ROOM * needed / len(right)))
-    return certify(
-        right, sure, steps(path, least_kept=strictest), accuracy=wanted.accuracy, confidence=wanted.confidence
-    )
+    tried = [max(FLOOR, step) for step in steps(path, least_kept=strictest)]
+    return certify(right, sure, tried, accuracy=wanted.accuracy, confidence=wanted.confidence)

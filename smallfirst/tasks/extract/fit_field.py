@@ -41,10 +41,6 @@ KINDS = {
 FOLDS = 5
 PENALTIES = (0.3, 1.0, 3.0)
 
-_NOTHING_LIKELY = 0.02
-"""Values less likely than this do not take part in the calibration of fields with several."""
-
-
 class LeftOut(msgspec.Struct, frozen=True):
     """What the fifths that were left out said of one document: values with uncalibrated chances, and the truth."""
 
@@ -148,8 +144,7 @@ def calibrated(field: Field, bare: FieldModel, left_out: Sequence[LeftOut], keep
     """`bare` with its calibration, cut and threshold from what left-out documents said."""
     chances, truths = [], []
     for one in left_out:
-        shown = [v for v in one.values if v.confidence >= _NOTHING_LIKELY] if field.several else one.values[:1]
-        for value in shown:
+        for value in one.values:  # also the runners-up: where every winner is right, they show what is not
             chances.append(value.confidence)
             truths.append(any(same(field, value.normal, each) for each in one.wanted))
     confidence = fit_beta(chances, truths) if chances else Beta(1.0, 1.0, 0.0)
@@ -174,7 +169,7 @@ def calibrated(field: Field, bare: FieldModel, left_out: Sequence[LeftOut], keep
 
 
 def _cut(field: Field, left_out: Sequence[LeftOut], sure: Sequence[Sequence[float]]) -> float:
-    """The confidence below which a value is better taken for none: most documents right, the lowest where they tie."""
+    """The confidence below which a value is better taken for none: most documents right, the middle of those that tie."""
     if not field.several and all(one.wanted for one in left_out):
         return 0.0
     tried = [0.0, *(n / 20 for n in range(1, 20))]
@@ -188,7 +183,8 @@ def _cut(field: Field, left_out: Sequence[LeftOut], sure: Sequence[Sequence[floa
             agree(field, values if field.several else values[:1], one.wanted)
             for values, one in zip(kept, left_out, strict=True)
         ))  # fmt: skip
-    return tried[int(np.argmax(scores))]
+    best = [cut for cut, score in zip(tried, scores, strict=True) if score == max(scores)]
+    return best[len(best) // 2]
 
 
 def _uncertified(sure: npt.NDArray[np.float64], right: npt.NDArray[np.bool_], accuracy: float) -> float:

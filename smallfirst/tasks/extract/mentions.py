@@ -80,6 +80,8 @@ def _identifiers(field: Field, document: str) -> Iterator[Mention]:
 
 def _checked(field: Field, document: str, start: int, end: int) -> Iterator[Mention]:
     """The longest runs of blank-separated pieces that pass the check; identifiers are often printed in groups."""
+    if not any(letter.isdigit() for letter in document[start:end]):
+        return
     words = [(start + at.start(), start + at.end()) for at in re.finditer(r"\S+", document[start:end])]
     first = 0
     while first < len(words):

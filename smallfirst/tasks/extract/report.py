@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from smallfirst.evals.probe import wilson
 from smallfirst.tasks.extract.fit_field import agree
 from smallfirst.tasks.extract.labelled import Labelled
 from smallfirst.tasks.extract.model import ExtractModel, Extractor, unfitted
@@ -86,10 +87,13 @@ def measure(model: ExtractModel, rows: Sequence[Labelled], seed: int = 0) -> Ext
 
 
 def share(right: npt.NDArray[np.bool_], groups: npt.NDArray[np.intp], seed: int = 0) -> Share:
-    """How many are right, with the interval over resamples of groups; 0 to 1 where there are fewer than two groups."""
+    """How many are right, with the interval over resamples of groups (Wilson's where all are alike)."""
     names, place = np.unique(groups, return_inverse=True)
     if len(names) < 2:
         return Share(int(right.sum()), len(right), 0.0, 1.0)
+    if len(set(right.tolist())) < 2:  # resampling says nothing then
+        low, high = wilson(len(names) * int(right[0]), len(names))
+        return Share(int(right.sum()), len(right), round(low, 6), round(high, 6))
     draws = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=DRAWS)
     good, count = np.bincount(place, right), np.bincount(place)
     low, high = np.quantile((draws @ good) / (draws @ count), (0.025, 0.975))

@@ -9,7 +9,7 @@ says nothing of the next. Needs the extra `learn` (scipy comes with scikit-learn
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -21,6 +21,10 @@ from smallfirst.tasks.extract.ranker import EDGES, Candidates, Floats, Ints, Wei
 from smallfirst.tasks.extract.spans import RARE, RARES, ROLES
 
 FEWEST_GROUPS = 2
+WITHOUT = 0.2
+"""Each document counts this much once more with its right values taken out, so that "none" is learned even where every
+document has a value: else the likeliest run of any other text would be believed."""
+
 _ROUNDS = 120
 
 
@@ -64,6 +68,7 @@ class Problem:
         self._document = np.repeat(np.arange(len(usable)), counts)
         self._right = np.array([right for one in usable for right in one.right], dtype=bool)
         self._absent = np.array([one.absent for one in usable])
+        self._apart = np.array([apart for one in usable for apart in _apart(one)], dtype=bool)
         self._found: Floats | None = None  # the last fit, where the next one starts
 
     def _places(self) -> tuple[Ints, Ints]:
@@ -83,7 +88,7 @@ class Problem:
         start = np.zeros(size + 1) if self._found is None else self._found
         self._found = found = minimize(
             self._loss, start, args=(penalty,), jac=True, method="L-BFGS-B",
-            options={"maxiter": _ROUNDS, "maxcor": 20},
+            options={"maxiter": _ROUNDS, "maxcor": 20, "ftol": 1e-6},
         ).x  # fmt: skip
         values, pieces, none = self._parted(found)
         return Weights(
@@ -122,7 +127,15 @@ class Problem:
         right = np.maximum(right, 1e-300)
         slope = odds / total[self._document] - good / right[self._document]
         empty_slope = empty / total - np.where(self._absent, empty / right, 0.0)
-        return float((np.log(total) - np.log(right)).sum()), slope, -float(empty_slope.sum())
+        loss = float((np.log(total) - np.log(right)).sum())
+        # once more without what is right: then "none" is right
+        left = np.where(self._apart, odds, 0.0)
+        rest = np.bincount(self._document, left, count) + empty
+        share = np.where(self._absent, 0.0, WITHOUT)
+        slope += share[self._document] * left / rest[self._document]
+        empty_slope += share * (empty / rest - 1)
+        loss += float(share @ (np.log(rest) + none + top))
+        return loss, slope, -float(empty_slope.sum())
 
     def _several_loss(self, scores: Floats, none: float) -> tuple[float, Floats, float]:
         logits = scores + none
@@ -146,6 +159,15 @@ class Problem:
         found[:, ROLES.index("inside")] = np.cumsum(opened - np.bincount(end + 1, slope, rows + 2))[:rows]
         found[:, ROLES.index("joint")] = np.cumsum(opened - np.bincount(end, slope, rows + 2))[:rows]
         return found
+
+
+def _apart(one: Example) -> Iterator[bool]:
+    """For each candidate whether it neither is right nor overlaps one that is."""
+    runs = one.candidates.runs
+    right = [run for run, good in zip(runs, one.right, strict=True) if good]
+    normals = {run.normal for run in right if run.normal}
+    for run in runs:
+        yield run.normal not in normals and all(run.end <= other.start or other.end <= run.start for other in right)
 
 
 def _known(described: Any) -> dict[str, int]:
