@@ -41,6 +41,7 @@ KINDS = {
 FOLDS = 5
 PENALTIES = (0.3, 1.0, 3.0)
 
+
 class LeftOut(msgspec.Struct, frozen=True):
     """What the fifths that were left out said of one document: values with uncalibrated chances, and the truth."""
 
@@ -109,9 +110,9 @@ def _leave_out(
         except DataError as error:
             raise DataError(f"field {field.name}: {error}") from None
         for penalty in PENALTIES:
-            ranker = KINDS[kind].made(field, msgspec.msgpack.encode(problem.fit(penalty)))
+            judge = KINDS[kind].made(field, msgspec.msgpack.encode(problem.fit(penalty)))
             for n in np.flatnonzero(fold == one).tolist():
-                said[penalty][n] = ranker.judge(rows[n].text, examples[n].candidates)
+                said[penalty][n] = judge.judge(rows[n].text, examples[n].candidates)
     return {
         penalty: [LeftOut(of[n], row.values[field.name]) for n, row in enumerate(rows)] for penalty, of in said.items()
     }
@@ -158,9 +159,11 @@ def calibrated(field: Field, bare: FieldModel, left_out: Sequence[LeftOut], keep
         right.append(agree(field, [value for value, _ in kept], one.wanted))
     at, good = np.array(lowest), np.array(right)
     empty = at < 0
-    absent = (float(good[empty].sum()) + 1) / (float(empty.sum()) + 2)
+    nothing = np.array([not one.values for one in left_out])
+    absent = (float(good[nothing].sum()) + 1) / (float(nothing.sum()) + 2)
+    unlikely = np.array([absent if not chance else 1 - chance[0] for chance in sure])
     whole = fit_beta(at[~empty], good[~empty]) if field.several and (~empty).any() else None
-    shown_sure = np.where(empty, absent, at if whole is None else whole(np.clip(at, 0, 1)))
+    shown_sure = np.where(empty, unlikely, at if whole is None else whole(np.clip(at, 0, 1)))
     threshold = NOTHING if keep is None else _uncertified(shown_sure, good, keep)
     made = msgspec.structs.replace(
         bare, confidence=confidence, cut=cut, absent=absent, whole=whole, threshold=threshold
@@ -169,7 +172,7 @@ def calibrated(field: Field, bare: FieldModel, left_out: Sequence[LeftOut], keep
 
 
 def _cut(field: Field, left_out: Sequence[LeftOut], sure: Sequence[Sequence[float]]) -> float:
-    """The confidence below which a value is better taken for none: most documents right, the middle of those that tie."""
+    """The confidence below which a value is better taken for none: most documents right, the middle of a tie."""
     if not field.several and all(one.wanted for one in left_out):
         return 0.0
     tried = [0.0, *(n / 20 for n in range(1, 20))]

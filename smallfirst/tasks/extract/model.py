@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
 import msgspec
@@ -60,15 +61,18 @@ class FieldModel(msgspec.Struct, frozen=True):
     finders: tuple[Stored, ...]
     confidence: Beta = Beta(1.0, 1.0, 0.0)  # of the finders together -> chance of being right
     cut: float = 0.0  # a value less sure than this is taken for none
-    absent: float = 0.5  # chance that nothing is right where nothing was found
+    absent: float = 0.5  # chance that nothing is right where there was no candidate at all
     whole: Beta | None = None  # the least sure of several values -> chance that all are right and none lacks
     threshold: float = NOTHING  # least chance that is kept; above 1 nothing is
     certified: Certified | None = None
 
-    def sure(self, lowest: float | None) -> float:
-        """Chance that the field is right as a whole; `lowest`: the confidence of its least sure value, if any."""
+    def sure(self, lowest: float | None, rejected: float | None = None) -> float:
+        """Chance that the field is right as a whole; `lowest`: the confidence of its least sure value, if any.
+
+        `rejected`: where there is none, the confidence of the likeliest candidate, which was below the cut.
+        """
         if lowest is None:
-            return self.absent
+            return self.absent if rejected is None else 1 - rejected
         return lowest if self.whole is None else float(self.whole(lowest))
 
 
@@ -112,7 +116,7 @@ class Extractor:
             kept = [value for value in values if value.confidence >= part.cut]
             fields[field.name] = tuple(kept if field.several else kept[:1])
             lowest = min((value.confidence for value in fields[field.name]), default=None)
-            sure[field.name] = part.sure(lowest)
+            sure[field.name] = part.sure(lowest, values[0].confidence if values else None)
         doubtful = tuple(name for name, chance in sure.items() if chance < self.model.fields[name].threshold)
         return Extracted(fields, doubtful, sure)
 
@@ -129,7 +133,7 @@ class Extractor:
         return _together(found, self.model.fields[name].confidence)
 
 
-def open_finder(field: Field, stored: Stored, shared: Mapping[str, bytes]) -> Finder:
+def open_finder(field: Field, stored: Stored, shared: Mapping[str, bytes] = MappingProxyType({})) -> Finder:
     """The finder that was stored. Raises DataError, SetupError where it needs an extra that is not here."""
     if stored.kind not in FINDERS:
         raise DataError(f"field {field.name}: this version has no finder {stored.kind!r}; fit the model again")
