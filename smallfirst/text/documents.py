@@ -1,9 +1,10 @@
-"""A file -> its text: .txt, .md, .html, .eml, .pdf, .docx.
+"""A file -> its text: .txt, .md, .html, .eml, .pdf, .docx, and pictures of pages.
 
 Knows formats. Does not know what the text is for. Encodings: UTF-8 with or without a mark, UTF-16 with one; anything
-else is refused, never guessed. A scanned PDF has no text: that is said, and not taken for an empty document.
+else is refused, never guessed. A scanned PDF has no text: its pages are read by OCR where that is installed, and else
+that is said, and not taken for an empty document.
 
-PDF and Word need the extra `documents` (pypdfium2, python-docx).
+PDF and Word need the extra `documents` (pypdfium2, python-docx), pictures the extra `ocr` and tesseract (ocr.py).
 """
 
 from __future__ import annotations
@@ -19,9 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from smallfirst.errors import DataError, SetupError
+from smallfirst.text import ocr
 
 LARGEST = 100_000_000
 """Bytes of a file; a larger one is refused."""
+
+SCAN = 200 / 72
+"""Scanned pages are drawn at 200 dots an inch."""
 
 MISSING = "reading {} needs {}: pip install 'smallfirst[documents]'"
 
@@ -39,8 +44,7 @@ def read_document(path: Path) -> str:
         raise DataError(f"{path}: {size / 1e6:.0f} MB; files of up to {LARGEST / 1e6:.0f} MB are read: split it")
     text = reader(path)
     if not text.strip():
-        scanned = " (a scan? run it through OCR first)" if path.suffix.lower() == ".pdf" else ""
-        raise DataError(f"{path}: there is no text in it{scanned}")
+        raise DataError(f"{path}: there is no text in it{_scanned(path.suffix.lower())}")
     return text
 
 
@@ -57,8 +61,7 @@ def read_sent(data: bytes, name: str) -> str:
         raise DataError(f"{name}: {size / 1e6:.0f} MB; documents of up to {LARGEST / 1e6:.0f} MB are read: split it")
     text = reader(sent)
     if not text.strip():
-        scanned = " (a scan? run it through OCR first)" if sent.suffix == ".pdf" else ""
-        raise DataError(f"{name}: there is no text in it{scanned}")
+        raise DataError(f"{name}: there is no text in it{_scanned(sent.suffix)}")
     return text
 
 
@@ -156,9 +159,30 @@ def _pdf(path: Path) -> str:
     except pypdfium2.PdfiumError as error:
         raise DataError(f"{path}: not a PDF that can be opened ({error})") from None
     try:
-        return "\n".join(page.get_textpage().get_text_bounded() for page in document)
+        text = "\n".join(page.get_textpage().get_text_bounded() for page in document)
+        return text if text.strip() or not ocr.available() else _scan(document, str(path))
     finally:
         document.close()
+
+
+def _scan(document: Any, name: str) -> str:
+    """The pages as pictures, read by OCR."""
+    if len(document) > ocr.MOST_PAGES:
+        raise DataError(f"{name}: a scan of {len(document)} pages; up to {ocr.MOST_PAGES} are read: split it")
+    return "\n".join(ocr.read_page(page.render(scale=SCAN).to_pil(), name) for page in document)
+
+
+def _picture(path: Path) -> str:
+    return ocr.read_picture(path.read_bytes(), str(path))
+
+
+def _scanned(suffix: str) -> str:
+    """What a file without text may be."""
+    if suffix in ocr.ENDINGS:
+        return " that OCR can read"
+    if suffix != ".pdf":
+        return ""
+    return " (a scan, and OCR finds none either)" if ocr.available() else f" (a scan? {ocr.HELP})"
 
 
 def _word(path: Path) -> str:
@@ -183,5 +207,6 @@ READERS: dict[str, Callable[[Path], str]] = {
     ".eml": _mail,
     ".pdf": _pdf,
     ".docx": _word,
+    **dict.fromkeys(ocr.ENDINGS, _picture),
 }
 """By file ending."""

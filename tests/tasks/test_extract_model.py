@@ -52,7 +52,7 @@ def found(field: Field, document: str = INVOICE) -> list[tuple[str, str]]:
 def test_patterns_find_what_has_a_shape_or_a_label() -> None:
     assert found(Field("date", "date"))[0] == ("3 April 2025", "2025-04-03")
     assert found(Field("total", "money", labels=("total due",)))[0] == ("GBP 120.00", "120.00 GBP")
-    assert found(Field("sum", "money"))[0][1] == "3704.00"  # the largest, for want of a label
+    assert found(Field("sum", "money"))[0][1] == "150.00"  # the largest, for want of a label
     assert found(Field("invoice_no", "id"))[0] == ("INV-2044", "INV-2044")
     assert found(Field("bank", "id", form="iban")) == [("DE89 3704 0044 0532 0130 00", "DE89370400440532013000")]
     assert found(Field("seller", "name"))[0] == ("Acme Ltd", "Acme Ltd")

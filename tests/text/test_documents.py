@@ -35,7 +35,7 @@ def test_pdf(tmp_path) -> None:
     (tmp_path / "a.pdf").write_bytes(pdf("Invoice 4711"))
     assert read_document(tmp_path / "a.pdf").strip() == "Invoice 4711"
     (tmp_path / "scan.pdf").write_bytes(pdf(""))
-    with pytest.raises(DataError, match="a scan"):
+    with pytest.raises(DataError, match="a scan"):  # with OCR or without
         read_document(tmp_path / "scan.pdf")
     (tmp_path / "b.pdf").write_bytes(b"not a pdf")
     with pytest.raises(DataError, match="not a PDF"):

@@ -25,6 +25,11 @@ LONGEST_ADDRESS = 6
 """Lines."""
 
 
+def _has_cents(mention: Mention) -> bool:
+    """Whole numbers are mostly counts and article numbers."""
+    return mention.size is not None and mention.size.as_tuple().exponent == -2
+
+
 class Patterns:
     """A Finder that needs no weights."""
 
@@ -78,7 +83,7 @@ class Patterns:
         """The largest amount, the first of anything else."""
         if self._field.type != "money" or not mentions:
             return 0
-        return max(range(len(mentions)), key=lambda n: (mentions[n].size or 0, n))
+        return max(range(len(mentions)), key=lambda n: (_has_cents(mentions[n]), mentions[n].size or 0, n))
 
     def _is_labelled(self, document: str, layout: Layout, mention: Mention) -> bool:
         if self._beside is None:

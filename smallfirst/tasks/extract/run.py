@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from smallfirst.errors import DataError
+from smallfirst.errors import DataError, SetupError
 from smallfirst.tasks.extract.above import Answer
 from smallfirst.tasks.extract.merge import Found, local_fields, merge
 from smallfirst.tasks.extract.model import Extractor
@@ -104,7 +104,7 @@ def extract_line(one: Input, extractor: Extractor, above: Above | None, *, whole
         return Line(one.id, error=one.error)
     try:
         document = read_document(one.file) if one.file is not None else one.text
-    except DataError as error:
+    except (DataError, SetupError) as error:  # a missing extra: the other files may do without
         return Line(one.id, error=str(error))
     found = extractor.extract(document)
     if not found.doubtful or above is None:
