@@ -134,7 +134,7 @@ def fit(
     if len(left_out) > 5:
         err.print(f"... and {len(left_out) - 5} more values", style="yellow")
     parts = part(rows, seed, kept_apart)
-    with bars({"fit": "fitting fields"}) as told:
+    with bars({"tag": "training taggers", "fit": "fitting fields"}) as told:
         model = fit_extract(schema, parts, Wanted(accuracy, confidence, uncertified, seed), told)
     report = measure(model, parts.report, seed)
     reached = {name: one.everything.value for name, one in report.fields.items()}

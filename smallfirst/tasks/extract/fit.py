@@ -18,9 +18,11 @@ import numpy.typing as npt
 from smallfirst.errors import DataError
 from smallfirst.evals.outcomes import split
 from smallfirst.tasks.certify import Certified, certify, fewest, steps
-from smallfirst.tasks.extract.fit_field import agree, fit_field
+from smallfirst.tasks.extract.fit_field import Fitted, agree, fit_field
+from smallfirst.tasks.extract.fit_tagged import CHAIN, fit_tagged
+from smallfirst.tasks.extract.forms import finder_for, form_of
 from smallfirst.tasks.extract.labelled import Labelled, digest_of
-from smallfirst.tasks.extract.model import FORMAT, Card, ExtractModel, Extractor, FieldModel
+from smallfirst.tasks.extract.model import FORMAT, Card, ExtractModel, Extractor
 from smallfirst.tasks.extract.schema import Schema
 
 Told = Callable[[str, int, int], None]
@@ -69,23 +71,39 @@ def part(rows: Sequence[Labelled], seed: int, report: Sequence[Labelled] | None 
 def fit_extract(schema: Schema, parts: Parts, wanted: Wanted, told: Told = lambda *_: None) -> ExtractModel:
     """Fit on parts.fit, certify on parts.certify. parts.report is not looked at.
 
-    Raises DataError where a field can't be learned, SetupError without the extra `learn`.
+    Which finder suits is told by the kind of text (forms.py). Raises DataError where a field can't be learned,
+    SetupError without the extra `learn` (and `tasks` for short and long texts).
     """
-    fields: dict[str, FieldModel] = {}
-    paths: dict[str, npt.NDArray[np.float64]] = {}
-    for n, field in enumerate(schema.fields):
-        told("fit", n, len(schema.fields))
+    check_enough(schema, parts.fit)
+    form = form_of([row.text for row in parts.fit])
+    keep = wanted.accuracy if wanted.uncertified else None
+    fitted: dict[str, Fitted] = {}
+    shared: dict[str, bytes] = {}
+    tagged = [field for field in schema.fields if finder_for(field, form) == "tagger"]
+    if tagged:
+        chain = fit_tagged(tagged, parts.fit, wanted.seed, keep, lambda done, of: told("tag", done, of))
+        fitted, shared = dict(chain.fields), {CHAIN: chain.weights}
+    others = [field for field in schema.fields if field.name not in fitted]
+    for n, field in enumerate(others):
+        told("fit", n, len(others))
         rows = [row for row in parts.fit if field.name in row.values]
-        if len(rows) < FEWEST_DOCUMENTS:
+        fitted[field.name] = fit_field(field, rows, wanted.seed, keep, finder_for(field, form))
+    told("fit", len(others), len(others))
+    card = Card(len(parts.fit), len({row.group for row in parts.fit}), wanted.seed, digest_of(parts.fit))
+    fields = {field.name: fitted[field.name].model for field in schema.fields}
+    paths = {name: one.sure for name, one in fitted.items()}
+    return _certified(ExtractModel(FORMAT, schema, fields, card, shared), parts.certify, wanted, paths)
+
+
+def check_enough(schema: Schema, rows: Sequence[Labelled]) -> None:
+    """Raises DataError where too few rows say what a field is."""
+    for field in schema.fields:
+        count = sum(field.name in row.values for row in rows)
+        if count < FEWEST_DOCUMENTS:
             raise DataError(
-                f"field {field.name}: {len(rows)} documents of the fit part say what it is; at least "
+                f"field {field.name}: {count} documents of the fit part say what it is; at least "
                 f"{FEWEST_DOCUMENTS} are needed: label more, or take the field out of the schema"
             )
-        fitted = fit_field(field, rows, wanted.seed, wanted.accuracy if wanted.uncertified else None)
-        fields[field.name], paths[field.name] = fitted.model, fitted.sure
-    told("fit", len(schema.fields), len(schema.fields))
-    card = Card(len(parts.fit), len({row.group for row in parts.fit}), wanted.seed, digest_of(parts.fit))
-    return _certified(ExtractModel(FORMAT, schema, fields, card), parts.certify, wanted, paths)
 
 
 def _certified(

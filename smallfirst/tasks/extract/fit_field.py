@@ -6,7 +6,7 @@ calibration, the cut below which a value is taken for none, and the path of thre
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
@@ -15,14 +15,29 @@ import numpy.typing as npt
 from smallfirst.calibrate.probability import Beta, fit_beta
 from smallfirst.errors import DataError
 from smallfirst.tasks.certify import NOTHING
+from smallfirst.tasks.extract import clauses, ranker
+from smallfirst.tasks.extract.clauses import Clauses, find_clauses
 from smallfirst.tasks.extract.labelled import Labelled
 from smallfirst.tasks.extract.model import FieldModel, Stored
 from smallfirst.tasks.extract.normal import same
-from smallfirst.tasks.extract.ranker import Ranker, find_candidates, is_right
+from smallfirst.tasks.extract.ranker import Candidates, Ranker, find_candidates
 from smallfirst.tasks.extract.schema import Field
 from smallfirst.tasks.extract.softmax import Example, Problem
 from smallfirst.tasks.extract.values import Value
 
+
+class Kind(msgspec.Struct, frozen=True):
+    """How a finder's candidates are found and judged."""
+
+    find: Callable[[Field, str], Candidates]
+    is_right: Callable[[Field, str, Candidates, Sequence[str]], tuple[bool, ...]]
+    made: type[Ranker]
+
+
+KINDS = {
+    "ranker": Kind(find_candidates, ranker.is_right, Ranker),
+    "clauses": Kind(find_clauses, clauses.is_right, Clauses),
+}
 FOLDS = 5
 PENALTIES = (0.3, 1.0, 3.0)
 
@@ -42,36 +57,40 @@ class Fitted(msgspec.Struct, frozen=True):
     right: npt.NDArray[np.bool_]
 
 
-def fit_field(field: Field, rows: Sequence[Labelled], seed: int, keep: float | None = None) -> Fitted:
+def fit_field(
+    field: Field, rows: Sequence[Labelled], seed: int, keep: float | None = None, kind: str = "ranker"
+) -> Fitted:
     """Fit on `rows`. `keep`: set the threshold where left-out documents were this often right; without, keep nothing.
+
+    `kind`: ranker (documents laid out in lines and columns) or clauses (running text).
 
     Raises DataError where a field can't be learned, SetupError without the extra `learn`.
     """
-    examples = [example(field, row) for row in rows]
+    examples = [example(field, row, kind) for row in rows]
     fold = folds([row.group for row in rows], seed)
-    left_out = _leave_out(field, rows, examples, fold)
+    left_out = _leave_out(field, rows, examples, fold, kind)
     penalty = max(left_out, key=lambda one: (_right(field, left_out[one]), -one))
     try:
         weights = Problem(examples, several=field.several).fit(penalty)
     except DataError as error:
         raise DataError(f"field {field.name}: {error}") from None
-    bare = FieldModel((Stored("ranker", msgspec.msgpack.encode(weights)),))
-    return _calibrated(field, bare, left_out[penalty], keep)
+    bare = FieldModel((Stored(kind, msgspec.msgpack.encode(weights)),))
+    return calibrated(field, bare, left_out[penalty], keep)
 
 
-def example(field: Field, row: Labelled) -> Example:
+def example(field: Field, row: Labelled, kind: str = "ranker") -> Example:
     """What softmax.py learns from."""
-    candidates = find_candidates(field, row.text)
+    candidates = KINDS[kind].find(field, row.text)
     values = row.values[field.name]
-    return Example(candidates, is_right(field, row.text, candidates, values), not values, row.group)
+    return Example(candidates, KINDS[kind].is_right(field, row.text, candidates, values), not values, row.group)
 
 
-def folds(groups: Sequence[str], seed: int) -> npt.NDArray[np.intp]:
-    """(n,) the fifth of each row: groups are kept whole, the largest dealt first to the emptiest fifth."""
+def folds(groups: Sequence[str], seed: int, count: int = FOLDS) -> npt.NDArray[np.intp]:
+    """(n,) the fold of each row: groups are kept whole, the largest dealt first to the emptiest fold."""
     names, counts = np.unique(np.array(groups), return_counts=True)
     order = np.random.default_rng(seed).permutation(len(names))
     order = order[np.argsort(-counts[order], kind="stable")]
-    load = np.zeros(min(FOLDS, len(names)), dtype=int)
+    load = np.zeros(min(count, len(names)), dtype=int)
     place = {}
     for n in order:
         place[names[n]] = int(load.argmin())
@@ -80,7 +99,7 @@ def folds(groups: Sequence[str], seed: int) -> npt.NDArray[np.intp]:
 
 
 def _leave_out(
-    field: Field, rows: Sequence[Labelled], examples: Sequence[Example], fold: npt.NDArray[np.intp]
+    field: Field, rows: Sequence[Labelled], examples: Sequence[Example], fold: npt.NDArray[np.intp], kind: str
 ) -> dict[float, list[LeftOut]]:
     """penalty -> what was said of each document by the ranker that did not see its fold."""
     said: dict[float, dict[int, list[Value]]] = {penalty: {} for penalty in PENALTIES}
@@ -91,9 +110,9 @@ def _leave_out(
         except DataError as error:
             raise DataError(f"field {field.name}: {error}") from None
         for penalty in PENALTIES:
-            ranker = Ranker(field, msgspec.msgpack.encode(problem.fit(penalty)))
+            judge = KINDS[kind].made(field, msgspec.msgpack.encode(problem.fit(penalty)))
             for n in np.flatnonzero(fold == one).tolist():
-                said[penalty][n] = ranker.judge(rows[n].text, examples[n].candidates)
+                said[penalty][n] = judge.judge(rows[n].text, examples[n].candidates)
     return {
         penalty: [LeftOut(of[n], row.values[field.name]) for n, row in enumerate(rows)] for penalty, of in said.items()
     }
@@ -122,7 +141,8 @@ def agree(field: Field, values: Sequence[Value], wanted: Sequence[str]) -> bool:
     )
 
 
-def _calibrated(field: Field, bare: FieldModel, left_out: Sequence[LeftOut], keep: float | None) -> Fitted:
+def calibrated(field: Field, bare: FieldModel, left_out: Sequence[LeftOut], keep: float | None) -> Fitted:
+    """`bare` with its calibration, cut and threshold from what left-out documents said."""
     chances, truths = [], []
     for one in left_out:
         for value in one.values:  # also the runners-up: where every winner is right, they show what is not
@@ -139,9 +159,11 @@ def _calibrated(field: Field, bare: FieldModel, left_out: Sequence[LeftOut], kee
         right.append(agree(field, [value for value, _ in kept], one.wanted))
     at, good = np.array(lowest), np.array(right)
     empty = at < 0
-    absent = (float(good[empty].sum()) + 1) / (float(empty.sum()) + 2)
+    nothing = np.array([not one.values for one in left_out])
+    absent = (float(good[nothing].sum()) + 1) / (float(nothing.sum()) + 2)
+    unlikely = np.array([absent if not chance else 1 - chance[0] for chance in sure])
     whole = fit_beta(at[~empty], good[~empty]) if field.several and (~empty).any() else None
-    shown_sure = np.where(empty, absent, at if whole is None else whole(np.clip(at, 0, 1)))
+    shown_sure = np.where(empty, unlikely, at if whole is None else whole(np.clip(at, 0, 1)))
     threshold = NOTHING if keep is None else _uncertified(shown_sure, good, keep)
     made = msgspec.structs.replace(
         bare, confidence=confidence, cut=cut, absent=absent, whole=whole, threshold=threshold
@@ -150,7 +172,11 @@ def _calibrated(field: Field, bare: FieldModel, left_out: Sequence[LeftOut], kee
 
 
 def _cut(field: Field, left_out: Sequence[LeftOut], sure: Sequence[Sequence[float]]) -> float:
+<<<<<<< HEAD
+    """The confidence below which a value is better taken for none: most documents right, the middle of a tie."""
+=======
     """The confidence below which a value is taken for none: most documents right, the middle of those that tie."""
+>>>>>>> extract
     if not field.several and all(one.wanted for one in left_out):
         return 0.0
     tried = [0.0, *(n / 20 for n in range(1, 20))]

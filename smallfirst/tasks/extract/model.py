@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import importlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
 import msgspec
@@ -40,15 +41,18 @@ class Finder(Protocol):
 FINDERS: dict[str, str] = {
     "patterns": "smallfirst.tasks.extract.patterns:Patterns",
     "ranker": "smallfirst.tasks.extract.ranker:Ranker",
+    "clauses": "smallfirst.tasks.extract.clauses:Clauses",
+    "tagger": "smallfirst.tasks.extract.tagger:Tagger",
 }
 """kind -> module:class, made with (field, weights); imported when a model first needs it."""
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """A finder in the file. What `weights` holds is its own affair."""
+    """A finder in the file. What `weights` holds is its own affair; `shared` names weights that several fields use."""
 
     kind: str
     weights: bytes = b""
+    shared: str = ""
 
 
 class FieldModel(msgspec.Struct, frozen=True):
@@ -57,15 +61,18 @@ class FieldModel(msgspec.Struct, frozen=True):
     finders: tuple[Stored, ...]
     confidence: Beta = Beta(1.0, 1.0, 0.0)  # of the finders together -> chance of being right
     cut: float = 0.0  # a value less sure than this is taken for none
-    absent: float = 0.5  # chance that nothing is right where nothing was found
+    absent: float = 0.5  # chance that nothing is right where there was no candidate at all
     whole: Beta | None = None  # the least sure of several values -> chance that all are right and none lacks
     threshold: float = NOTHING  # least chance that is kept; above 1 nothing is
     certified: Certified | None = None
 
-    def sure(self, lowest: float | None) -> float:
-        """Chance that the field is right as a whole; `lowest`: the confidence of its least sure value, if any."""
+    def sure(self, lowest: float | None, rejected: float | None = None) -> float:
+        """Chance that the field is right as a whole; `lowest`: the confidence of its least sure value, if any.
+
+        `rejected`: where there is none, the confidence of the likeliest candidate, which was below the cut.
+        """
         if lowest is None:
-            return self.absent
+            return self.absent if rejected is None else 1 - rejected
         return lowest if self.whole is None else float(self.whole(lowest))
 
 
@@ -86,6 +93,7 @@ class ExtractModel(msgspec.Struct, frozen=True):
     schema: Schema
     fields: dict[str, FieldModel]
     card: Card | None = None  # None: nothing was fitted, patterns only
+    shared: dict[str, bytes] = {}  # weights by the name that Stored.shared says
 
 
 class Extractor:
@@ -95,7 +103,7 @@ class Extractor:
         """Raises DataError for a kind of finder that this version does not know."""
         self.model = model
         self._finders = {
-            field.name: [open_finder(field, stored) for stored in model.fields[field.name].finders]
+            field.name: [open_finder(field, stored, model.shared) for stored in model.fields[field.name].finders]
             for field in model.schema.fields
         }
 
@@ -108,7 +116,7 @@ class Extractor:
             kept = [value for value in values if value.confidence >= part.cut]
             fields[field.name] = tuple(kept if field.several else kept[:1])
             lowest = min((value.confidence for value in fields[field.name]), default=None)
-            sure[field.name] = part.sure(lowest)
+            sure[field.name] = part.sure(lowest, values[0].confidence if values else None)
         doubtful = tuple(name for name, chance in sure.items() if chance < self.model.fields[name].threshold)
         return Extracted(fields, doubtful, sure)
 
@@ -125,13 +133,15 @@ class Extractor:
         return _together(found, self.model.fields[name].confidence)
 
 
-def open_finder(field: Field, stored: Stored) -> Finder:
-    """The finder that was stored. Raises DataError."""
+def open_finder(field: Field, stored: Stored, shared: Mapping[str, bytes] = MappingProxyType({})) -> Finder:
+    """The finder that was stored. Raises DataError, SetupError where it needs an extra that is not here."""
     if stored.kind not in FINDERS:
         raise DataError(f"field {field.name}: this version has no finder {stored.kind!r}; fit the model again")
     module, name = FINDERS[stored.kind].split(":")
     made: Callable[[Field, bytes], Finder] = getattr(importlib.import_module(module), name)
-    return made(field, stored.weights)
+    if stored.shared and stored.shared not in shared:
+        raise DataError(f"field {field.name}: the weights {stored.shared!r} are missing; fit the model again")
+    return made(field, shared[stored.shared] if stored.shared else stored.weights)
 
 
 def unfitted(schema: Schema) -> ExtractModel:
