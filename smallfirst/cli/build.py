@@ -22,7 +22,7 @@ from smallfirst.cli.certified import guard
 from smallfirst.cli.check import require
 from smallfirst.cli.monitoring import make_monitor
 from smallfirst.cli.settings import Settings
-from smallfirst.cli.tasks import floors, make_tasks, placed_tasks, with_locals, with_tasks
+from smallfirst.cli.tasks import make_tasks, placed_tasks, task_floors, with_locals, with_tasks
 from smallfirst.config.loader import load
 from smallfirst.config.paths import cache_dir, data_dir
 from smallfirst.core import Entry, Replica
@@ -144,7 +144,7 @@ class App:
             cache_up_to=parse_class(settings.cache.up_to),
             observers=(self.metrics.observe, *observers),
             handlers=self.tasks,
-            floors=floors(settings.tasks),
+            floors=task_floors(settings.tasks),
         )
         self.gateway = self._routes((*policies, *(task.name for task in self.tasks)))
 

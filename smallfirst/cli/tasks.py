@@ -68,7 +68,7 @@ def task_lines(settings: Settings, folder: Path) -> list[str]:
     return lines
 
 
-def floors(tasks: Mapping[str, TaskSettings]) -> dict[str, DataClass]:
+def task_floors(tasks: Mapping[str, TaskSettings]) -> dict[str, DataClass]:
     """The least data class of a query to each task, by the name that callers use."""
     found = ((wire_name(name, task), least_class(task)) for name, task in tasks.items())
     return {name: least for name, least in found if least is not None}

@@ -116,6 +116,9 @@ class ExtractTask:
     def needs(self, query: Query) -> Needs:
         return needed(query, added=self._added + min(0, LONGEST - len(query.text)), schema=True, output_tokens=0)
 
+    def repeats(self, query: Query) -> str | None:  # noqa: ARG002 - the protocol's
+        return None
+
     def plan(self, facts: Facts) -> Plan:
         handing = Handing(facts)
         try:
