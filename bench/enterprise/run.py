@@ -1,0 +1,197 @@
+"""The whole product on an enterprise's mix of queries: share by tier, cost, latency, quality loss, certified or not.
+
+    python bench/enterprise/run.py [--weights FILE] [--seed 0] [--draws 20]
+
+Sources, weights, prices and what counts as a local answer stand in bench/enterprise/mix.yaml. What the local models say
+is made once by local.py (half an hour on a crowded core) and kept in bench/out/enterprise/; ladders on the recorded
+answers take a few minutes more. Where nothing was recorded the frontier model is taken to be right, which makes our
+loss look larger. Writes bench/out/enterprise.json and bench/out/enterprise.html. docs/enterprise.md has the last run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from courses import SETTINGS, local_course
+from judge import (
+    Courses,
+    Line,
+    all_local,
+    at_setting,
+    by_oracle,
+    by_source,
+    certify,
+    choose,
+    measure,
+    random_at,
+    total,
+)
+from ladders import PLANS, complaints, general
+from local import SOURCES, make
+from mix import NAMES, TABLE, Mix, read_mix, reweighed
+from picture import page
+from rich.console import Console
+from rich.table import Table
+from rows import HERE, SHARED, load
+
+out = Console(width=150, highlight=False)
+Parts = dict[str, Courses]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--weights", type=Path, default=TABLE, help="another table like mix.yaml")
+    parser.add_argument("--data", type=Path, default=SHARED)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--draws", type=int, default=20, help="further samples of the mix, to see what the draw does")
+    args = parser.parse_args()
+    if not args.data.is_dir():
+        sys.exit(f"{args.data} is not there: this program needs the recorded data")
+    mix = read_mix(args.weights)
+    make(args.data / "tasks", list(SOURCES), args.seed)
+    ladders = {plan: general(args.data / "outcomes", args.seed, plan) for plan in PLANS}
+    fixed = complaints(args.data / "tasks", load("cfpb", args.seed), mix, args.seed)
+
+    def courses(of: Mix) -> Parts:
+        found: Parts = {"certify": {}, "report": {}}
+        for part, its in found.items():
+            for name in of.names:
+                if name == "general":
+                    its[name] = ladders[of.plan][part]
+                elif name == "cfpb":
+                    its[name] = fixed[part]
+                else:
+                    its[name] = local_course(load(name, args.seed).part(part), of, of.answers[name], args.seed)
+        return found
+
+    main_parts = courses(mix)
+    lines, proof = judged(main_parts, mix, args.seed)
+    show(lines, proof)
+    show_sources(lines[0])
+    show_sources(lines[1])
+    others = {name: judged(courses(one), one, args.seed, brief=True) for name, one in variants(mix).items()}
+    show_others({"as documented": (lines, proof), **others})
+    spread = drawn(main_parts, mix, args.seed, args.draws)
+    out.print(f"certified cost over {args.draws} other samples of the mix from the same rows: {spread}")
+    write(args, mix, main_parts, lines, proof, others, spread)
+
+
+def judged(parts: Parts, mix: Mix, seed: int, *, brief: bool = False) -> tuple[list[Line], dict]:
+    """(ways on the report part; the certified one first, the chosen one second), what the walk says."""
+    weights, known, asked = mix.weights, parts["certify"], parts["report"]
+    proved, cheapest = certify(known, weights, seed)
+    chosen = choose(known, weights)
+    ways = {"certified, 2% at 95%": cheapest, "chosen, 2%, not certified": chosen, "z-test's floor": proved.floor}
+    lines = [measure(way, asked, weights, at_setting(at), seed, float(SETTINGS[at])) for way, at in ways.items()]
+    proof = {"rows": proved.rows, "says": proved.explain(), "settings": [float(SETTINGS[at]) for at in ways.values()]}
+    if not brief:
+        lines += [
+            measure("all frontier (the best single model)", asked, weights, at_setting(0), seed),
+            measure("everything local (the cheapest)", asked, weights, all_local, seed),
+            measure("a fixed choice for each source", asked, weights, by_source(known, weights), seed),
+            measure("oracle: the cheapest that was right", asked, weights, by_oracle, seed),
+        ]
+        for line in lines[:2]:
+            share, loss = random_at(asked, weights, line.cost)
+            proof[f"coin at the cost of: {line.way}"] = {"local": share, "cost": line.cost, "loss": loss}
+    return lines, proof
+
+
+def variants(mix: Mix) -> dict[str, Mix]:
+    """Other weights and other assumptions; none was used to choose the documented ones."""
+    def answers(**changed: list[str]) -> Mix:
+        return msgspec.structs.replace(mix, answers={**mix.answers, **changed})
+
+    return {
+        "kb: only 'not in the knowledge base'": answers(clapnq=["absent"], mtragun=["absent"]),
+        "kb: that, or one passage": answers(clapnq=["absent", "one"], mtragun=["absent", "one"]),
+        "contracts right as a whole or not": answers(cuad=["whole"]),
+        "long documents as excerpts": msgspec.structs.replace(mix, excerpts=True),
+        **{f"general: {plan}": msgspec.structs.replace(mix, plan=plan) for plan in PLANS if plan != mix.plan},
+        "equal weights": msgspec.structs.replace(mix, weights=dict.fromkeys(NAMES, 1 / len(NAMES))),
+        "triage-heavy (60/15/10/15)": reweighed(mix, triage=0.6, extraction=0.15, knowledge_base=0.1, general=0.15),
+        "extraction-heavy (20/50/15/15)": reweighed(mix, triage=0.2, extraction=0.5, knowledge_base=0.15, general=0.15),
+        "knowledge-base-heavy (20/10/55/15)": reweighed(mix, triage=0.2, extraction=0.1, knowledge_base=0.55,
+                                                        general=0.15),
+        "general-heavy (15/10/15/60)": reweighed(mix, triage=0.15, extraction=0.1, knowledge_base=0.15, general=0.6),
+        "no general prompts (45/30/25)": reweighed(mix, triage=0.45, extraction=0.3, knowledge_base=0.25),
+    }  # fmt: skip
+
+
+def drawn(parts: Parts, mix: Mix, seed: int, draws: int) -> dict[str, float]:
+    """What chance there was in the sample that was certified on. Reported, never chosen from."""
+    costs = []
+    for one in range(draws):
+        _, cheapest = certify(parts["certify"], mix.weights, seed + 1 + one)
+        report = total(parts["report"], mix.weights, "usd")
+        costs.append(report[cheapest] / report[0])
+    return {"mean": float(np.mean(costs)), "least": min(costs), "most": max(costs)} if costs else {}
+
+
+# -- tables -----------------------------------------------------------------------------------------------------------
+
+
+def show(lines: Iterable[Line], proof: dict) -> None:
+    table = Table(title="on the report part, relative to all-frontier; 95% intervals")
+    for name in ("way", "cost", "quality loss", "latency", "SLM / mid / frontier"):
+        table.add_column(name, justify="left" if name == "way" else "right")
+    for line in lines:
+        table.add_row(*cells(line))
+    out.print(table)
+    for key, value in proof.items():
+        out.print(f"{key}: {value}")
+
+
+def cells(line: Line) -> list[str]:
+    def span(key: str) -> str:
+        low, high = line.interval[key]
+        return f"({low:.3f} .. {high:.3f})"
+
+    latency = "" if line.latency is None else f"{line.latency:.3f} {span('latency')}"
+    shares = "" if line.shares is None else " / ".join(f"{value:.2f}" for value in line.shares.values())
+    return [line.way, f"{line.cost:.3f} {span('cost')}", f"{line.loss:.4f} {span('loss')}", latency, shares]
+
+
+def show_sources(line: Line) -> None:
+    table = Table(title=f"{line.way}: by source")
+    for name in ("source", "rows", "USD a frontier call", "cost", "quality loss", "latency", "SLM", "mid"):
+        table.add_column(name, justify="left" if name == "source" else "right")
+    for name, one in line.sources.items():
+        figures = [f"{one[key]:.3f}" for key in ("cost", "loss", "latency", "slm", "mid")]
+        table.add_row(name, f"{one['rows']:.0f}", f"{one['usd']:.5f}", *figures)
+    out.print(table)
+
+
+def show_others(found: dict[str, tuple[list[Line], dict]]) -> None:
+    table = Table(title="other weights and assumptions: certified | chosen, not certified")
+    for name in ("mix", "rows", "cost", "loss", "latency", "SLM", "floor", "cost", "loss", "latency", "SLM"):
+        table.add_column(name, justify="left" if name == "mix" else "right")
+    for name, (lines, proof) in found.items():
+        one, two = ([f"{line.cost:.3f}", f"{line.loss:.4f}", f"{line.latency:.3f}", f"{line.shares['slm']:.2f}"]
+                    for line in lines[:2])  # fmt: skip
+        table.add_row(name, str(proof["rows"]), *one, f"{lines[2].cost:.3f}", *two)
+    out.print(table)
+
+
+def write(args: argparse.Namespace, mix: Mix, parts: Parts, lines: list, proof: dict, others: dict, spread: dict):
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    path = {of: total(parts["report"], mix.weights, of).tolist() for of in ("score", "usd", "us")}
+    said = {
+        "command": " ".join(sys.argv), "commit": commit.stdout.strip(), "seed": args.seed, "mix": mix, "lines": lines,
+        "certificate": proof, "samples": spread, "settings": SETTINGS.tolist(), "path": path,
+        "others": {name: {"lines": its, "certificate": told} for name, (its, told) in others.items()},
+    }  # fmt: skip
+    target = HERE / "out" / "enterprise.json"
+    target.write_bytes(msgspec.json.format(msgspec.json.encode(said), indent=1))
+    target.with_suffix(".html").write_text(page(lines, path))
+    out.print(f"written to {target.relative_to(HERE.parent)} and {target.with_suffix('.html').name} beside it")
+
+
+if __name__ == "__main__":
+    main()
