@@ -4,6 +4,7 @@ Knows rows, mixes and climbed ladders as arrays. The scalar of the path is the e
 with to save a dollar. At 0 the frontier model answers everything, alone. A local answer is served where its expected
 loss divided by the dollars of the frontier's call is at most the setting; a ladder, whose rate is per mean call of its
 frontier model, stands at setting x the dollars of that. So all sources move together and what is served only grows.
+Where the mix counts calls in place of dollars (Mix.worth), each call is worth the same.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def local_course(rows: Sequence[Said], mix: Mix, answers: Sequence[str], seed: i
     law = shipped_laws().of("", "frontier")
     slow = make_times([law], sent[:, None], got[:, None], seed=seed).total[:, 0].astype(float)
     own = ms / 3.6e6 * mix.usd_per_core_hour
-    kept = served(sure[at, pick], dear, SETTINGS)
+    kept = served(sure[at, pick], mix.worth(dear), SETTINGS)
     tried = np.where(SETTINGS > 0, 1.0, 0.0)[:, None]
     right = score[at, pick]
     return Course(
@@ -84,7 +85,7 @@ def tier_of(model: str) -> str:
 
 
 def draw(weights: dict[str, float], groups: dict[str, Sequence[str]], seed: int) -> dict[str, np.ndarray]:
-    """Rows of each source for a sample of the mix: source by its weight, then a group not drawn yet, then one row of it.
+    """Rows of each source for a sample of the mix: a source by its weight, a group not drawn yet, one row of it.
 
     It ends where a source has no group left. So rows are independent draws of the mix, each group at most once.
     """

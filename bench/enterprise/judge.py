@@ -1,10 +1,10 @@
-"""The mix and the courses of its sources -> what is certified, what is chosen, and what each comes to on the report part.
+"""The mix and the courses of its sources -> what is certified, what is chosen, and what each comes to.
 
 Knows weights, settings and arrays. Does not know tasks or files. The setting is chosen, or certified, on the certify
 part; everything is measured on the report part, whose rows neither fits nor choices have seen. Certified: a sample of
-the mix is drawn from the certify part (courses.draw), which makes its rows independent draws of the mix, and calibrate's
-walk tests setting by setting. Chosen: the last setting whose estimated loss there, over all rows by weight, is within
-the promise.
+the mix is drawn from the certify part (courses.draw), which makes its rows independent draws of the mix, and
+calibrate's walk tests setting by setting. Chosen: the last setting whose estimated loss there, over all rows by weight,
+is within the promise.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def random_at(courses: Courses, weights: Weights, cost: float) -> tuple[float, f
     low, high = (sum(weights[n] * c.local[1].mean() for n, c in courses.items()), total(courses, weights, "usd")[0])
     share = float(np.clip((1 - cost) * high / (high - low), 0, 1))
     loss = 1 - sum(weights[n] * c.local[0].mean() for n, c in courses.items()) / total(courses, weights, "score")[0]
-    return share, share * loss
+    return share, float(share * loss)
 
 
 def measure(
@@ -124,11 +124,21 @@ def measure(
         latency=float(told["latency"][0]) if "latency" in told else None,
         shares=dict(zip(TIERS, middle[6:].tolist(), strict=True)) if len(middle) > 6 else None,
         interval={key: tuple(np.quantile(values, (0.025, 0.975)).tolist()) for key, values in ratios(drawn).items()},
-        sources={name: {key: float(v[0]) for key, v in ratios(values[None, :]).items()}
-                 | {"rows": float(len(courses[name].groups)), "usd": float(values[3])}
-                 | ({"mid": float(values[7])} if len(values) > 6 else {})
+        sources={name: of_source(values, weights[name], middle) | {"rows": float(len(courses[name].groups))}
                  for name, values in table.items()},
     )  # fmt: skip
+
+
+def of_source(values: np.ndarray, weight: float, middle: np.ndarray) -> dict[str, float]:
+    """A source by itself; `part of`: its addend in the mix's cost, loss and latency."""
+    found = {key: float(value[0]) for key, value in ratios(values[None, :]).items()}
+    found |= {"usd": float(values[3]), "frontier part of cost": float(weight * values[3] / middle[3])}
+    found |= {"part of cost": float(weight * values[2] / middle[3])}
+    found |= {"part of loss": float(weight * (values[1] - values[0]) / middle[1])}
+    if len(values) > 6:
+        found |= {"mid": float(values[7]), "part of latency": float(weight * values[4] / middle[5])}
+        found |= {"frontier part of latency": float(weight * values[5] / middle[5])}
+    return found
 
 
 def ratios(means: np.ndarray) -> dict[str, np.ndarray]:

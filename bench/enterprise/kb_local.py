@@ -7,8 +7,8 @@ an SLM would have written can't be scored. What can be:
     one       the first passage found, shown as the answer with its citation: right where it is a gold passage
     three     the first three: right where a gold passage is among them
 
-Each answer's chance is fitted on the fit part of both sets together, on the evidence that the product reads (evidence())
-and the scores of the five passages. An underspecified question wants a question back: all three are wrong there.
+Each answer's chance is fitted on the fit part of both sets together, on the evidence that the product reads and the
+scores of the five passages. An underspecified question wants a question back: all three are wrong there.
 """
 
 from __future__ import annotations
@@ -77,9 +77,9 @@ def features(base: Base, each: Asked, hits: list, rarity: Rarity, embedder: Reme
     given = [Found(base.texts[hit.at], hit.bm25, hit.cosine) for hit in hits]
     known = evidence(each.question, given, rarity, embedder, each.before)
     cosine, bm25 = np.array([hit.cosine for hit in hits]), np.array([hit.bm25 for hit in hits])
-    ranks = [cosine[0], cosine[0] - cosine[1], cosine[0] - cosine[2:].max(), cosine.std(),
-             (bm25[0] - bm25[1]) / max(bm25.max(), 1), bm25[0] / max(bm25.max(), 1), float(bool(each.turns))]  # fmt: skip
-    return np.array([*(known[key] for key in sorted(known)), *ranks])
+    near = [cosine[0], cosine[0] - cosine[1], cosine[0] - cosine[2:].max(), cosine.std()]
+    words = [(bm25[0] - bm25[1]) / max(bm25.max(), 1), bm25[0] / max(bm25.max(), 1)]
+    return np.array([*(known[key] for key in sorted(known)), *near, *words, float(bool(each.turns))])
 
 
 def scores(each: Asked, base: Base, hits: list) -> list[float]:

@@ -41,17 +41,28 @@ COMPLAINTS = [("triage",), ("mid-a", "mid-b")]
 FINE = Recipe(rungs=120)
 
 
-def general(folder: Path, seed: int, plan: str) -> dict[str, Course]:
-    """The courses of the certify and report parts."""
+class Climbs(msgspec.Struct, frozen=True):
+    """A fitted ladder and what it does on the certify and report parts; `usd`: a mean frontier call of the fit part."""
+
+    rungs: tuple[float, ...]
+    usd: float
+    parts: dict[str, tuple]
+
+    def courses(self, mix: Mix, part: str) -> Course:
+        groups, climbed, oracle, alone = self.parts[part]
+        return ladder_course(groups, climbed, self.rungs, float(mix.worth(np.array(self.usd))), (oracle, alone))
+
+
+def general(folder: Path, seed: int, plan: str) -> Climbs:
     return on_parts(timed(load_board(folder, "mix"), seed), seed, PLANS[plan])
 
 
-def complaints(folder: Path, local: Source, mix: Mix, seed: int) -> dict[str, Course]:
+def complaints(folder: Path, local: Source, mix: Mix, seed: int) -> Climbs:
     board, parts = complaints_board(folder, local, mix)
     return on_parts(timed(board, seed), seed, COMPLAINTS, parts)
 
 
-def on_parts(board: Board, seed: int, plan: list, parts: list[str] | None = None) -> dict[str, Course]:
+def on_parts(board: Board, seed: int, plan: list, parts: list[str] | None = None) -> Climbs:
     named = np.array(parts or deal(list(board.groups), seed))
     known, *asked = (board.rows(np.flatnonzero(named == part)) for part in ("fit", "certify", "report"))
     ensure_apart(fit=known, certify=asked[0], report=asked[1])
@@ -60,10 +71,10 @@ def on_parts(board: Board, seed: int, plan: list, parts: list[str] | None = None
     cheapest = int(known.costs.mean(0).argmin())
     slms = [n for n, model in enumerate(known.models) if model.startswith("slm")]
     alone = max(slms, key=lambda n: known.scores[:, n].mean()) if slms else cheapest
-    return {
-        part: ladder_course(rows.groups, climb(rows, ladder), ladder.rungs, usd, (oracle(rows), single(rows, alone)))
+    return Climbs(ladder.rungs, usd, {
+        part: (rows.groups, climb(rows, ladder), oracle(rows), single(rows, alone))
         for part, rows in zip(("certify", "report"), asked, strict=True)
-    }
+    })  # fmt: skip
 
 
 def timed(board: Board, seed: int) -> Board:

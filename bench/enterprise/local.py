@@ -44,6 +44,9 @@ MOST = {"fit": 4500, "certify": 1200, "report": 1200}
 ASIDE = 0.06
 """Of the fit part, for the threshold that the task's own fit wants; the mix has its own path and does not use it."""
 
+ASIDE_DOCUMENTS, ENOUGH = 0.2, 1000
+"""Of many documents so large a part also says how likely a document is right as a whole."""
+
 FOLDS = 5
 CHARACTERS = 4
 out = Console(width=120)
@@ -150,13 +153,11 @@ def contracts_source(folder: Path, name: str, seed: int) -> Source:
 def documents_source(name: str, schema: Schema, rows: list[Document], right: Callable, seed: int) -> Source:
     parts = dealt(rows, seed)
     fit, rest = parts["fit"], [(part, row) for part in ("certify", "report") for row in parts[part]]
-    order = np.random.default_rng(seed).permutation(len(fit))
-    aside = set(order[: max(20, round(ASIDE * len(fit)))].tolist())
-    inside = [row for n, row in enumerate(fit) if n not in aside]
-    model = fit_extract(
-        schema, ExtractParts(inside, [fit[n] for n in sorted(aside)], []), ExtractWanted(0.9, 0.95, seed=seed)
-    )
+    many = round((ASIDE_DOCUMENTS if len(fit) > ENOUGH else ASIDE) * len(fit))
+    aside, inside = fit[:many], fit[many:]  # in random order already
+    model = fit_extract(schema, ExtractParts(inside, aside, []), ExtractWanted(0.9, 0.95, seed=seed))
     extractor, question = Extractor(model), Question(schema, tuple(field.name for field in schema.fields))
+    chance = whole_chance(schema, extractor, aside, right) if len(fit) > ENOUGH else np.prod
     found = []
     for part, row in track(rest, name, console=out, transient=True):
         began = time.process_time()
@@ -169,11 +170,30 @@ def documents_source(name: str, schema: Schema, rows: list[Document], right: Cal
         found.append(Said(
             row.group, part,
             {"fields": float(np.mean(good)), "whole": float(all(good))},
-            {"fields": float(np.mean(sure)), "whole": float(np.prod(sure))},
+            {"fields": float(np.mean(sure)), "whole": float(chance(sure))},
             ms, words + len(row.text) / CHARACTERS, tokens(json.dumps(row.values)),
             words + len(excerpt(row.text, places)) / CHARACTERS,
         ))  # fmt: skip
     return Source(name, seed, len(fit), found)
+
+
+def whole_chance(schema: Schema, extractor: Extractor, rows: list[Document], right: Callable) -> Callable:
+    """Chances of the fields -> chance that all are right, fitted on rows beside the fit: fields err together."""
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - an extra
+
+    found = [extractor.extract(row.text) for row in rows]
+    names = [field.name for field in schema.fields]
+    table = np.array([odds([said.sure[name] for name in names]) for said in found])
+    good = [all(right(field, said, row, field.name) for field in schema.fields)
+            for said, row in zip(found, rows, strict=True)]  # fmt: skip
+    fitted = LogisticRegression(C=0.1, max_iter=2000).fit(table, good)
+    return lambda sure: fitted.predict_proba(odds(sure)[None, :])[0, 1]
+
+
+def odds(sure: list[float]) -> np.ndarray:
+    """Log-odds of each, of the least and of all."""
+    values = np.clip([*sure, min(sure), np.prod(sure)], 1e-4, 1 - 1e-4)
+    return np.log(values / (1 - values))
 
 
 # -- all --------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The mix: how much each source weighs, which local answers count, and what things cost. A table, made to be changed."""
+"""The mix: how much each source weighs, which local answers count, what things cost. A table, made to be changed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import numpy as np
 
 TABLE = Path(__file__).resolve().parent / "mix.yaml"
 NAMES = ("banking77", "clinc150", "cfpb", "restaurant8k", "cuad", "clapnq", "mtragun", "general")
+CALL = 0.004
+"""Dollars that any call counts as where calls are saved and not dollars: about a mean call of the mix."""
+
 KINDS = {"triage": NAMES[:3], "extraction": NAMES[3:5], "knowledge base": NAMES[5:7], "general": NAMES[7:]}
 
 
@@ -19,6 +22,11 @@ class Mix(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     usd_per_core_hour: float = 0.05
     excerpts: bool = False
     plan: str = "small first"
+    saves: str = "dollars"
+
+    def worth(self, usd: np.ndarray) -> np.ndarray:
+        """What it is worth to save calls of so many dollars."""
+        return usd if self.saves == "dollars" else np.full(np.shape(usd), CALL)
 
     def usd(self, tier: str, sent: np.ndarray, got: np.ndarray) -> np.ndarray:
         """Dollars of calls with so many tokens."""

@@ -34,13 +34,14 @@ from judge import (
 )
 from ladders import PLANS, complaints, general
 from local import SOURCES, make
-from mix import NAMES, TABLE, Mix, read_mix, reweighed
+from mix import TABLE, Mix, read_mix, reweighed
 from picture import page
+from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 from rows import HERE, SHARED, load
 
-out = Console(width=150, highlight=False)
+out = Console(width=220, highlight=False)
 Parts = dict[str, Courses]
 
 
@@ -54,7 +55,7 @@ def main() -> None:
     if not args.data.is_dir():
         sys.exit(f"{args.data} is not there: this program needs the recorded data")
     mix = read_mix(args.weights)
-    make(args.data / "tasks", list(SOURCES), args.seed)
+    make(args.data / "tasks", [name for name in mix.names if name in SOURCES], args.seed)
     ladders = {plan: general(args.data / "outcomes", args.seed, plan) for plan in PLANS}
     fixed = complaints(args.data / "tasks", load("cfpb", args.seed), mix, args.seed)
 
@@ -63,9 +64,9 @@ def main() -> None:
         for part, its in found.items():
             for name in of.names:
                 if name == "general":
-                    its[name] = ladders[of.plan][part]
+                    its[name] = ladders[of.plan].courses(of, part)
                 elif name == "cfpb":
-                    its[name] = fixed[part]
+                    its[name] = fixed.courses(of, part)
                 else:
                     its[name] = local_course(load(name, args.seed).part(part), of, of.answers[name], args.seed)
         return found
@@ -105,6 +106,7 @@ def judged(parts: Parts, mix: Mix, seed: int, *, brief: bool = False) -> tuple[l
 
 def variants(mix: Mix) -> dict[str, Mix]:
     """Other weights and other assumptions; none was used to choose the documented ones."""
+
     def answers(**changed: list[str]) -> Mix:
         return msgspec.structs.replace(mix, answers={**mix.answers, **changed})
 
@@ -112,9 +114,11 @@ def variants(mix: Mix) -> dict[str, Mix]:
         "kb: only 'not in the knowledge base'": answers(clapnq=["absent"], mtragun=["absent"]),
         "kb: that, or one passage": answers(clapnq=["absent", "one"], mtragun=["absent", "one"]),
         "contracts right as a whole or not": answers(cuad=["whole"]),
+        "calls saved in place of dollars": msgspec.structs.replace(mix, saves="calls"),
+        "calls in place of dollars, at once": msgspec.structs.replace(mix, saves="calls", plan="at once"),
         "long documents as excerpts": msgspec.structs.replace(mix, excerpts=True),
         **{f"general: {plan}": msgspec.structs.replace(mix, plan=plan) for plan in PLANS if plan != mix.plan},
-        "equal weights": msgspec.structs.replace(mix, weights=dict.fromkeys(NAMES, 1 / len(NAMES))),
+        "equal weights": msgspec.structs.replace(mix, weights=dict.fromkeys(mix.names, 1 / len(mix.names))),
         "triage-heavy (60/15/10/15)": reweighed(mix, triage=0.6, extraction=0.15, knowledge_base=0.1, general=0.15),
         "extraction-heavy (20/50/15/15)": reweighed(mix, triage=0.2, extraction=0.5, knowledge_base=0.15, general=0.15),
         "knowledge-base-heavy (20/10/55/15)": reweighed(mix, triage=0.2, extraction=0.1, knowledge_base=0.55,
@@ -131,14 +135,14 @@ def drawn(parts: Parts, mix: Mix, seed: int, draws: int) -> dict[str, float]:
         _, cheapest = certify(parts["certify"], mix.weights, seed + 1 + one)
         report = total(parts["report"], mix.weights, "usd")
         costs.append(report[cheapest] / report[0])
-    return {"mean": float(np.mean(costs)), "least": min(costs), "most": max(costs)} if costs else {}
+    return {"mean": float(np.mean(costs)), "least": float(min(costs)), "most": float(max(costs))} if costs else {}
 
 
 # -- tables -----------------------------------------------------------------------------------------------------------
 
 
 def show(lines: Iterable[Line], proof: dict) -> None:
-    table = Table(title="on the report part, relative to all-frontier; 95% intervals")
+    table = Table(box=MARKDOWN, title="on the report part, relative to all-frontier; 95% intervals")
     for name in ("way", "cost", "quality loss", "latency", "SLM / mid / frontier"):
         table.add_column(name, justify="left" if name == "way" else "right")
     for line in lines:
@@ -158,18 +162,25 @@ def cells(line: Line) -> list[str]:
     return [line.way, f"{line.cost:.3f} {span('cost')}", f"{line.loss:.4f} {span('loss')}", latency, shares]
 
 
+SHOWN = {
+    "cost": "cost", "quality loss": "loss", "latency": "latency", "SLM": "slm", "mid": "mid",
+    "its part of all-frontier's cost": "frontier part of cost", "of ours": "part of cost",
+    "of all-frontier's time": "frontier part of latency", "of ours ": "part of latency", "of the loss": "part of loss",
+}  # fmt: skip
+
+
 def show_sources(line: Line) -> None:
-    table = Table(title=f"{line.way}: by source")
-    for name in ("source", "rows", "USD a frontier call", "cost", "quality loss", "latency", "SLM", "mid"):
+    table = Table(box=MARKDOWN, title=f"{line.way}: by source; parts add up to the mix's figures")
+    for name in ("source", "rows", "USD a frontier call", *SHOWN):
         table.add_column(name, justify="left" if name == "source" else "right")
     for name, one in line.sources.items():
-        figures = [f"{one[key]:.3f}" for key in ("cost", "loss", "latency", "slm", "mid")]
+        figures = (f"{one[key]:.4f}" if "loss" in key else f"{one[key]:.3f}" for key in SHOWN.values())
         table.add_row(name, f"{one['rows']:.0f}", f"{one['usd']:.5f}", *figures)
     out.print(table)
 
 
 def show_others(found: dict[str, tuple[list[Line], dict]]) -> None:
-    table = Table(title="other weights and assumptions: certified | chosen, not certified")
+    table = Table(box=MARKDOWN, title="other weights and assumptions: certified | chosen, not certified")
     for name in ("mix", "rows", "cost", "loss", "latency", "SLM", "floor", "cost", "loss", "latency", "SLM"):
         table.add_column(name, justify="left" if name == "mix" else "right")
     for name, (lines, proof) in found.items():
