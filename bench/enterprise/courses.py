@@ -31,7 +31,7 @@ class Course(msgspec.Struct, frozen=True):
     usd: np.ndarray  # (k, n), every attempt
     us: np.ndarray  # (k, n), microseconds until the answer served
     tier: np.ndarray  # (k, n) index into TIERS of who is served
-    oracle: tuple[np.ndarray, np.ndarray]  # (n,) score and dollars of the cheapest that was right
+    oracle: tuple[np.ndarray, ...]  # (n,) score, dollars, microseconds, tier of the cheapest that was right
     local: tuple[np.ndarray, np.ndarray, np.ndarray]  # (n,) score, dollars, microseconds of the cheapest, alone
 
 
@@ -40,24 +40,30 @@ def local_course(rows: Sequence[Said], mix: Mix, answers: Sequence[str], seed: i
     sure, score = (np.array([[getattr(row, of)[name] for name in answers] for row in rows]) for of in ("sure", "score"))
     pick, at = sure.argmax(1), np.arange(len(rows))
     ms = np.array([row.ms for row in rows])
-    sent = np.array([row.excerpt if mix.excerpts else row.sent for row in rows])
-    got = np.array([row.got for row in rows])
-    dear = mix.usd("frontier", sent, got)
-    law = shipped_laws().of("", "frontier")
-    slow = make_times([law], sent[:, None], got[:, None], seed=seed).total[:, 0].astype(float)
+    (base, slow), (dear, wait) = (frontier_calls(rows, mix, short, seed)
+                                  for short in (mix.excerpts == "always", mix.excerpts != "never"))  # fmt: skip
     own = ms / 3.6e6 * mix.usd_per_core_hour
     kept = served(sure[at, pick], mix.worth(dear), SETTINGS)
-    tried = np.where(SETTINGS > 0, 1.0, 0.0)[:, None]
+    tried = (SETTINGS > 0)[:, None]
     right = score[at, pick]
     return Course(
         groups=[row.group for row in rows],
         score=np.where(kept, right, 1.0),
-        usd=tried * own + np.where(kept, 0.0, dear),
-        us=tried * 1000 * ms + np.where(kept, 0.0, slow),
+        usd=np.where(tried, own + np.where(kept, 0.0, dear), base),
+        us=np.where(tried, 1000 * ms + np.where(kept, 0.0, wait), slow),
         tier=np.where(kept, 0, 2),
-        oracle=(np.ones(len(rows)), np.where(right >= 1, own, dear)),
+        oracle=(np.ones(len(rows)), *(np.where(right >= 1, *two) for two in ((own, dear), (1000 * ms, wait), (0, 2)))),
         local=(right, own, 1000 * ms),
     )
+
+
+def frontier_calls(rows: Sequence[Said], mix: Mix, short: bool, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) dollars and microseconds, by the stated law, of the frontier's calls; `short`: with excerpts."""
+    sent = np.array([row.excerpt if short else row.sent for row in rows])
+    got = np.array([row.got for row in rows])
+    law = shipped_laws().of("", "frontier")
+    times = make_times([law], sent[:, None], got[:, None], seed=seed).total[:, 0]
+    return mix.usd("frontier", sent, got), times.astype(float)
 
 
 def served(sure: np.ndarray, usd: np.ndarray, settings: np.ndarray) -> np.ndarray:

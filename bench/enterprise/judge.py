@@ -33,8 +33,8 @@ class Line(msgspec.Struct, frozen=True):
     setting: float | None
     cost: float
     loss: float
-    latency: float | None
-    shares: dict[str, float] | None
+    latency: float
+    shares: dict[str, float]
     interval: dict[str, tuple[float, float]]  # 95%, of cost, loss, latency, and the SLM tier's share
     sources: dict[str, dict[str, float]]
 
@@ -107,9 +107,8 @@ def measure(
     rng = np.random.default_rng(seed)
     for name, course in courses.items():
         found = picked(name, course)
-        columns = [found[0], course.score[0], found[1], course.usd[0]]
-        if len(found) > 2:
-            columns += [found[2], course.us[0], *(found[3] == at for at in range(len(TIERS)))]
+        columns = [found[0], course.score[0], found[1], course.usd[0], found[2], course.us[0]]
+        columns += [found[3] == at for at in range(len(TIERS))]
         values = np.array(columns, dtype=float).T
         table[name] = values.mean(0)
         spread[name] = redrawn(values, course.groups, rng)
@@ -121,8 +120,8 @@ def measure(
         setting=setting,
         cost=float(told["cost"][0]),
         loss=float(told["loss"][0]),
-        latency=float(told["latency"][0]) if "latency" in told else None,
-        shares=dict(zip(TIERS, middle[6:].tolist(), strict=True)) if len(middle) > 6 else None,
+        latency=float(told["latency"][0]),
+        shares=dict(zip(TIERS, middle[6:].tolist(), strict=True)),
         interval={key: tuple(np.quantile(values, (0.025, 0.975)).tolist()) for key, values in ratios(drawn).items()},
         sources={name: of_source(values, weights[name], middle) | {"rows": float(len(courses[name].groups))}
                  for name, values in table.items()},
@@ -135,18 +134,15 @@ def of_source(values: np.ndarray, weight: float, middle: np.ndarray) -> dict[str
     found |= {"usd": float(values[3]), "frontier part of cost": float(weight * values[3] / middle[3])}
     found |= {"part of cost": float(weight * values[2] / middle[3])}
     found |= {"part of loss": float(weight * (values[1] - values[0]) / middle[1])}
-    if len(values) > 6:
-        found |= {"mid": float(values[7]), "part of latency": float(weight * values[4] / middle[5])}
-        found |= {"frontier part of latency": float(weight * values[5] / middle[5])}
+    found |= {"mid": float(values[7]), "part of latency": float(weight * values[4] / middle[5])}
+    found |= {"frontier part of latency": float(weight * values[5] / middle[5])}
     return found
 
 
 def ratios(means: np.ndarray) -> dict[str, np.ndarray]:
     """(d, columns of `measure`) -> (d,) each."""
-    found = {"cost": means[:, 2] / means[:, 3], "loss": 1 - means[:, 0] / means[:, 1]}
-    if means.shape[1] > 4:
-        found |= {"latency": means[:, 4] / means[:, 5], "slm": means[:, 6]}
-    return found
+    cost, loss, latency = means[:, 2] / means[:, 3], 1 - means[:, 0] / means[:, 1], means[:, 4] / means[:, 5]
+    return {"cost": cost, "loss": loss, "latency": latency, "slm": means[:, 6]}
 
 
 def redrawn(values: np.ndarray, groups: list[str], rng: np.random.Generator) -> np.ndarray:

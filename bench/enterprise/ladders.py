@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from courses import Course, ladder_course
+from courses import TIERS, Course, ladder_course, tier_of
 from mix import Mix
 from rows import HERE, Source, deal
 
@@ -93,12 +93,13 @@ def single(board: Board, column: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return board.scores[:, column], board.costs[:, column] / NANO, board.latency[:, column]
 
 
-def oracle(board: Board) -> tuple[np.ndarray, np.ndarray]:
+def oracle(board: Board) -> tuple[np.ndarray, ...]:
     """The cheapest that was right; where none was, the cheapest."""
     cost = np.where(board.scores >= 0.5, board.costs, np.inf)
     pick = np.where(np.isfinite(cost).any(1), cost.argmin(1), board.costs.argmin(1))
     rows = np.arange(len(board))
-    return board.scores[rows, pick], board.costs[rows, pick] / NANO
+    tier = np.array([TIERS.index(tier_of(model)) for model in board.models])
+    return board.scores[rows, pick], board.costs[rows, pick] / NANO, board.latency[rows, pick], tier[pick]
 
 
 def complaints_board(folder: Path, local: Source, mix: Mix) -> tuple[Board, list[str]]:

@@ -20,7 +20,7 @@ class Mix(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     answers: dict[str, list[str]]
     usd_per_m: dict[str, tuple[float, float]]
     usd_per_core_hour: float = 0.05
-    excerpts: bool = False
+    excerpts: str = "never"  # never | up: what is handed up | always: all-frontier too
     plan: str = "small first"
     saves: str = "dollars"
 
