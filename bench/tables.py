@@ -203,8 +203,39 @@ def percent(share: Result) -> float:
     return share["right"] / share["n"]
 
 
+def slots(result: Result) -> Rows:
+    """The tagger and what stands beside it, on the test part."""
+    test = result["found"]["test"]
+    names = list(test["tagger"]["by slot"])
+    yield ("who", "F1", "95%", *names)
+    for who in ("tagger", "dictionary", "patterns"):
+        one = test[who]
+        yield (
+            who, f"{one['f1']:.3f}", f"{one['low']:.3f} .. {one['high']:.3f}", *(f"{one['by slot'][n]:.3f}" for n in names)
+        )  # fmt: skip
+
+
+def contracts(result: Result) -> Rows:
+    """Each field and its baselines, on the dev part."""
+    dev = result["found"]["dev"]
+    yield ("field", "who", "right", "95%", "where there is one", "kept at 90%", "of these right")
+    for field, kept in dev["kept"].items():
+        for who, one in dev[field].items():
+            its = (
+                (f"{kept['kept']:.0%}", f"{kept['kept right']:.1%}" if kept["kept"] else "")
+                if who == "model"
+                else ("", "")
+            )
+            yield (
+                field, who, f"{one['right']:.1%}", f"{one['low']:.1%} .. {one['high']:.1%}",
+                f"{one['where there is one']:.1%} of {one['there']}", *its,
+            )  # fmt: skip
+
+
 TABLES: dict[str, Callable[[Result], Rows]] = {
     "triage": triage,
+    "slots": slots,
+    "contracts": contracts,
     "gateway": gateway,
     "startup": startup,
     "classifier": classifier,

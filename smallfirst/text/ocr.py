@@ -1,7 +1,7 @@
 """A picture of a page -> its text: straightened and cleaned first, then read by tesseract.
 
-Knows pixels and the program `tesseract` (a process of its own for each page). Does not know what the text is for. Columns
-stay apart by blanks. Needs the extra `ocr` (Pillow) and tesseract itself, which is no Python package.
+Knows pixels and the program `tesseract` (a process of its own for each page). Does not know what the text is for.
+Columns stay apart by blanks. Needs the extra `ocr` (Pillow) and tesseract itself, which is no Python package.
 
 Straightening: the angle at which the rows' ink varies most (Postl 1986, "Detection of linear oblique structures and
 skew scan in digitized documents"). Cleaning: the paper's own shade is divided out, single specks are taken by a median,

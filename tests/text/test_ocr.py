@@ -63,25 +63,24 @@ def test_cleaning_takes_specks_and_shadows() -> None:
 
 
 @needs_tesseract
-def test_a_bad_picture_is_read_as_well_as_a_good_one(tmp_path) -> None:
-    for name, picture in (("good", page()), ("bad", page(2.5, 0.02, shade=True))):
-        (tmp_path / f"{name}.png").write_bytes(saved(picture))
-        text = read_document(tmp_path / f"{name}.png")
-        for word in ("ACME", "12 High Street", "4711", "120.00"):
-            assert word in text, (name, text)
-    assert "  EUR" in read_document(tmp_path / "good.png")  # columns stay apart
+def test_a_bad_picture_is_read(tmp_path) -> None:
+    (tmp_path / "bad.png").write_bytes(saved(page(2.5, 0.02, shade=True)))
+    text = read_document(tmp_path / "bad.png")
+    assert [word for word in ("ACME", "12 High Street", "4711", "120.00") if word not in text] == []
+    assert "  EUR" in text  # columns stay apart
 
 
 @needs_tesseract
-def test_a_scanned_pdf_is_read(tmp_path) -> None:
+def test_a_scanned_pdf_is_read(tmp_path, monkeypatch) -> None:
     pytest.importorskip("pypdfium2", reason="the extra `documents` is not installed")
     (tmp_path / "scan.pdf").write_bytes(saved(page(), "PDF"))
     assert "4711" in read_document(tmp_path / "scan.pdf")
+    with pytest.raises(DataError, match="OCR failed"):
+        ocr.read_page(page(), "x.png", language="nowhere")
+    monkeypatch.setattr(ocr, "read_page", lambda *_: " ")
     (tmp_path / "blank.pdf").write_bytes(pdf(""))
     with pytest.raises(DataError, match="OCR finds none either"):
         read_document(tmp_path / "blank.pdf")
-    with pytest.raises(DataError, match="OCR failed"):
-        ocr.read_page(page(), "x.png", language="nowhere")
 
 
 def test_without_the_program_it_says_what_to_install(tmp_path, monkeypatch) -> None:

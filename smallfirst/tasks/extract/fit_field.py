@@ -172,7 +172,7 @@ def calibrated(field: Field, bare: FieldModel, left_out: Sequence[LeftOut], keep
 
 
 def _cut(field: Field, left_out: Sequence[LeftOut], sure: Sequence[Sequence[float]]) -> float:
-    """The confidence below which a value is better taken for none: most documents right, the middle of a tie."""
+    """The confidence below which a value is taken for none: most documents right, the middle of those that tie."""
     if not field.several and all(one.wanted for one in left_out):
         return 0.0
     tried = [0.0, *(n / 20 for n in range(1, 20))]
