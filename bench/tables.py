@@ -210,8 +210,8 @@ def slots(result: Result) -> Rows:
     yield ("who", "F1", "95%", *names)
     for who in ("tagger", "dictionary", "patterns"):
         one = test[who]
-        by_slot = (f"{one['by slot'][name]:.3f}" for name in names)
-        yield (who, f"{one['f1']:.3f}", f"{one['low']:.3f} .. {one['high']:.3f}", *by_slot)
+        ends = f"{one['low']:.3f} .. {one['high']:.3f}"
+        yield (who, f"{one['f1']:.3f}", ends, *(f"{one['by slot'][name]:.3f}" for name in names))
 
 
 def contracts(result: Result) -> Rows:
