@@ -36,7 +36,7 @@ from smallfirst.ledger.pseudonyms import pseudonyms
 from smallfirst.ledger.rows import Row, Rows, entry_rows, intent_row
 from smallfirst.ledger.sealing import read_master
 from smallfirst.ledger.settings import LedgerSettings
-from smallfirst.ledger.waiting import Ask, settle
+from smallfirst.ledger.waiting import Ask, give_up, settle
 from smallfirst.privacy.classes import parse_class
 from smallfirst.store.connection import Connection, Place, is_postgres, open_to_write
 from smallfirst.store.migrations import migrate
@@ -162,13 +162,13 @@ class Ledger:
         loop = asyncio.get_running_loop()
         row = intent_row(intent, self.writer, next(self._intent_seq))
         ask = Ask(row, intent_draft(intent), loop, loop.create_future())
+        patience = loop.call_later(INTENT_TIMEOUT_S, give_up, ask)
         self._asks.append(ask)
         self._wake.set()
         try:
-            async with asyncio.timeout(INTENT_TIMEOUT_S):
-                await ask.done
-        except TimeoutError as fault:
-            raise LedgerError("the ledger took too long to commit an intent; nothing was sent") from fault
+            await ask.done
+        finally:
+            patience.cancel()
 
     def flush(self, timeout_s: float = 10.0) -> bool:
         """Wait until all that was recorded so far is written. False: it could not be within `timeout_s` seconds."""
