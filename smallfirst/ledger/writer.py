@@ -124,8 +124,7 @@ class Ledger:
     def record(self, entry: Entry, content: Content | None = None) -> None:
         """Keep `entry`. Never blocks and never raises: what can't be kept is counted in `dropped` and logged."""
         self._last = seq = next(self._entry_seq)
-        waiting = len(self._rows)
-        if self._closed or waiting >= self._settings.queue_rows:
+        if self._closed or len(self._rows) >= self._settings.queue_rows:
             self._drop(1)
             return
         try:
@@ -140,7 +139,7 @@ class Ledger:
         self._rows.append(rows)
         if draft is not None:
             self._drafts.append(draft)
-        if waiting == 0 or waiting + 1 == self._half:
+        if (waiting := len(self._rows)) <= 1 or waiting == self._half:  # counted now: the writer may have taken some
             self._wake.set()
 
     def note(self, note: Note | Shadowed) -> None:
