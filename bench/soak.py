@@ -5,11 +5,11 @@
 
 Mixed: `smallfirst serve` in a process of its own, before three upstreams that fail in a fifth of their answers (as in
 bench/chaos.py). Chat completions, messages and responses; a third of them streams; half of them with a metered key; one
-in thirty is given up by its client in the midst; sessions and a cache are on, with small bounds, so that they are full
-before the measuring begins. Resident memory and descriptors of the gateway's process tree are read each second. After
+in thirty is given up by its client in the midst; sessions and a cache are on, with small bounds, so that they fill
+before it is measured. Resident memory and descriptors of the gateway's process tree are read each second. After
 the first third (at most ten minutes) a line is fitted through what is left (Theil and Sen), with an interval from a
-block bootstrap, because neighbouring seconds are alike. Flat: the interval's upper end is below 3 MB an hour (a tenth of
-a descriptor a minute). In a few minutes no slope can be told so exactly; then the verdict is "can't tell".
+block bootstrap, because neighbouring seconds are alike. Flat: the interval's upper end is below 3 MB an hour (a tenth
+of a descriptor a minute). In a few minutes no slope can be told so exactly; then the verdict is "can't tell".
 
 Streams: so many are held open for so long, each getting an event four times a second, in several rounds with all
 closed in between. The first round makes room that is kept (stacks, buffers, the allocator's arenas). Flat: within the
@@ -143,6 +143,10 @@ def verdict(line: dict[str, float], most: float) -> str:
     return "grows" if line["low"] > 0 else "can't tell"
 
 
+def told(line: dict[str, float]) -> str:
+    return f"{line['value']:+.3f} ({line['low']:+.3f} to {line['high']:+.3f})"
+
+
 # --- mixed load
 
 
@@ -230,10 +234,9 @@ def run_mixed(minutes: float, rate: float, seed: int) -> int:
     peak, last = max(row[1] for row in samples.rows), statistics.median(row[1] for row in rows[-30:])
     print(f"clients saw: {', '.join(f'{word} {count:,}' for word, count in sorted(seen.items()))}")
     print(f"memory: {samples.rows[0][1]:.1f} MB at first, {rows[0][1]:.1f} after {warm:.0f} s, {last:.1f} at the end,")
-    print(f"  peak {peak:.1f}; {an_hour['value']:+.2f} MB an hour ({an_hour['low']:+.2f} to {an_hour['high']:+.2f}):"
-          f" {verdicts['memory']}")  # fmt: skip
-    print(f"descriptors: {min(row[2] for row in rows)} to {max(row[2] for row in rows)}; {a_minute['value']:+.3f} a minute"
-          f" ({a_minute['low']:+.3f} to {a_minute['high']:+.3f}): {verdicts['descriptors']}")  # fmt: skip
+    print(f"  peak {peak:.1f}; {told(an_hour)} MB an hour: {verdicts['memory']}")
+    least, most = min(row[2] for row in rows), max(row[2] for row in rows)
+    print(f"descriptors: {least} to {most}; {told(a_minute)} a minute: {verdicts['descriptors']}")
     if not alive:
         print("the gateway ended by itself")
     path = harness.record(
