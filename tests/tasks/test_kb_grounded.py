@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import isfinite
+from pathlib import Path
 
 import pytest
 
@@ -57,6 +58,13 @@ def test_without_passages_nothing_is_grounded() -> None:
     grounder = Grounder.shipped()
     assert grounder(TRUE, []).p < grounder.threshold
     assert grounder(TRUE, [""]).p < grounder.threshold
+
+
+def test_the_example_of_the_docs_says_what_it_prints(capsys) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "grounding.md").read_text()
+    example = page.split("```python\n")[1].split("```")[0]
+    exec(compile(example, "docs/grounding.md", "exec"), {})
+    assert capsys.readouterr().out.strip() == example.strip().rsplit("# ", 1)[1]
 
 
 def test_one_wrong_claim_spoils_the_answer() -> None:

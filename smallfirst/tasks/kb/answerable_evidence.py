@@ -232,11 +232,11 @@ def _of_answer(asked: _Asked, close: _Sentence, sentences: Sequence[_Sentence]) 
 
 
 def _of_scores(hits: Sequence[Found]) -> dict[str, float]:
+    """How the scores fall off. Only ratios of BM25: its scale differs from one index to the next."""
     bm25 = np.array([hit.bm25 for hit in hits] or [0.0])
     cosine = np.array([hit.cosine for hit in hits] or [0.0])
     top = float(bm25.max())
     return {
-        "bm25": float(np.log1p(top)),
         "bm25 gap": float((top - np.sort(bm25)[::-1][1]) / top) if len(bm25) > 1 and top > 0 else 0.0,
         "bm25 spread": float(1 - bm25.mean() / top) if top > 0 else 0.0,
         "cosine": float(cosine.max()),

@@ -149,13 +149,13 @@ def _of_facts(matched: _Matched, source: Source) -> dict[str, float]:
     for name in said:
         parts = [own[part] for part in name.normal.split() if part in own]
         if parts:
-            has = matched.inside[parts].all(axis=0)
+            has: Bools = np.asarray(matched.inside[parts].all(axis=0))
             named.append((not has.any(), _gap(matched, parts, has)))
     counted: list[tuple[bool, float]] = []
     for fact in figures:
         parts = [own[part] for part in content(claim[fact.start : fact.end]) if part in own]
-        has = np.array([fact.normal in one.numbers for one in source.lines], dtype=bool)
-        counted.append((not has.any(), _gap(matched, parts, has)))
+        stands = np.array([fact.normal in one.numbers for one in source.lines], dtype=bool)
+        counted.append((not stands.any(), _gap(matched, parts, stands)))
     gaps = np.array([_gap(matched, [n], matched.inside[n]) for n in range(len(matched.stems))])
     return {
         "names": float(min(len(said), 8)),
