@@ -16,8 +16,10 @@ from typing import Any
 import anthropic
 import openai
 import pytest
+from click.testing import CliRunner
 
 from smallfirst.accounts.keys import Terms
+from smallfirst.cli.triage_cmd import triage
 from smallfirst.core import DataClass, Reason, Status, Usage
 from smallfirst.engine.settings import CacheSettings, SessionSettings
 from smallfirst.gateway.settings import ServerSettings
@@ -29,7 +31,7 @@ from smallfirst.models.settings import AbilitySettings
 from smallfirst.privacy.settings import PrivacySettings, RuleSettings, TargetSettings
 from smallfirst.tasks.settings import TaskSettings
 from tests.gateway.conftest import staging
-from tests.tasks.tickets import BEYOND, SURE, UNSURE, model_file
+from tests.tasks.tickets import BEYOND, SURE, UNSURE, model_file, tickets
 
 DELIVERY = Reply(text='{"label": "delivery"}', usage=Usage(100, 8))
 PERSONAL = f"{UNSURE}, write to ann.lee@example.com"
@@ -339,6 +341,25 @@ def test_a_list_of_inputs_gets_a_line_each(up: Any) -> None:
     assert len({entry.id for entry in up.entries}) == len(up.entries) == 3
     assert whole["cost_usd"] == sum(entry.cost for entry in up.entries) / 1e9
     assert [line["index"] for line in lines] == list(range(11))
+
+
+def test_a_run_over_a_file_asks_the_gateway_and_its_report_counts_what_that_cost(up: Any, tmp_path: Path) -> None:
+    data, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    rows = tickets(12, seed=5, mixed=6)
+    data.write_text("\n".join(json.dumps({"text": text, "label": queue}) for text, queue in rows))
+    words = ["run", data, "--model", model_file(tmp_path), "--out", out, "--above", up.url]
+    assert CliRunner().invoke(triage, [str(word) for word in words]).exit_code == 0
+    asked = up.seen("large")
+    assert 0 < asked < 12
+    said = CliRunner().invoke(triage, ["report", "--data", str(data), "--run", str(out), "--json"])
+    report = json.loads(said.stdout)
+    assert (report["texts"], report["handed"]["n"]) == (18, asked)
+    assert report["by_model"]["large"]["n"] == asked
+    assert report["total"]["right"] == report["kept"]["right"] + report["handed"]["right"]
+    paid = sum(entry.cost for entry in up.entries) / 1e9
+    assert report["cost_usd"] == pytest.approx(paid) == asked * 0.00116
+    assert report["cost_all_up_usd"] == pytest.approx(18 * 0.00116)
+    assert report["handed_ms"] > report["local_ms"]
 
 
 def test_a_document_that_unpacks_to_more_than_a_body_may_hold(serve: Any) -> None:
