@@ -8,7 +8,7 @@ Knows the order of the steps. Does not know the index or the judges (local.py), 
    small models say so too often.
 3. Where nobody's answer is grounded, or nobody may be asked, the sentence of the passages that most likely answers the
    question is quoted, if it is likely enough (`quote: first`: before any model is asked). A model that is there only
-   for demonstration is not asked where that can be done.
+   for demonstration is not asked, unless quoting is switched off.
 4. Else the fixed sentence, and a person gets the question (handoff.py) if there is one.
 """
 
@@ -131,7 +131,7 @@ class KbTask:
         quotable = self._quote != "never" and found.quote is not None and found.p >= QUOTE_FROM
         if quotable and self._quote == "first" and handing.facts.max_quality_loss is None:
             return self._quoted(handing, heard, found)
-        answered, (why, reason) = yield from self._answered(handing, found, quotable)
+        answered, (why, reason) = yield from self._answered(handing, found)
         if answered is not None:
             return answered
         if quotable and why != "not_found":
@@ -139,14 +139,14 @@ class KbTask:
         return (yield from self._absent(handing, heard, found, why, reason))
 
     def _answered(
-        self, handing: Handing, found: Retrieved, quotable: bool
+        self, handing: Handing, found: Retrieved
     ) -> Generator[tuple[Command, ...], Event, tuple[Decision | None, tuple[str, Reason]]]:
         """The first grounded answer of those above, lowest tier first; else why there is none."""
         edit = _asking(handing.facts.query, found)
         why, reason = "nobody_above", Reason.unsure
         for models in self._tiers(handing):
             for model in models:
-                if quotable and model in handing.facts.demonstration:
+                if self._quote != "never" and model in handing.facts.demonstration:
                     continue
                 if not handing.fits(model):
                     return None, (why, Reason.cost_limit)
