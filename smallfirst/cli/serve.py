@@ -33,6 +33,7 @@ from smallfirst.gateway.logs import RequestLog, use_json
 from smallfirst.models.offline import go_offline, is_offline, refuse_remote
 from smallfirst.models.settings import ModelSettings
 from smallfirst.models.weights import obtain, place
+from smallfirst.tasks.task import Task
 
 
 @click.command()
@@ -162,6 +163,9 @@ def banner(app: App, url: str) -> None:
         for name in tier.models:
             model = app.catalogue.models[name]
             table.add_row(tier.name, name, where(model), trusted(app, model))
+    for task in app.tasks:
+        own = app.catalogue.own[task.name]
+        table.add_row(own.tier, task.name, where(own), kept(task))
     out.print()
     where_to = "  [bold]offline[/bold]: nothing beyond this machine can be reached" if is_offline() else ""
     out.print(f"[bold]smallfirst {__version__}[/bold]  serves on [bold]{url}/v1[/bold]{where_to}")
@@ -186,6 +190,14 @@ def trusted(app: App, model: Model) -> str:
     if model.name in highest.models:
         return "as the highest tier"
     return f"no: run `smallfirst probe {model.name}`"
+
+
+def kept(task: Task) -> str:
+    """In words, what a task keeps for itself."""
+    promise = task.promise
+    if promise is None:
+        return "as far as its threshold says; nothing is certified"
+    return f"on {promise.coverage:.0%}, at least {promise.accuracy:.1%} right (certified)"
 
 
 def warnings(app: App) -> list[str]:

@@ -90,27 +90,32 @@ def fit(spec_file: Path | None, as_json: bool, **given: Any) -> None:
 
 @triage.command()
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option("--model", "model_file", type=FILE, required=True, help="What `triage fit` wrote.")
-@click.option("--text", default="text", show_default=True, help="The field that holds the text, in files of records.")
+@click.option("--spec", "spec_file", type=FILE, help="The spec it was fitted by: model, text field, policy above.")
+@click.option("--model", "model_file", type=FILE, help="What `triage fit` wrote; default: the spec's `out`.")
+@click.option("--text", help="The field that holds the text, in files of records.  [default: text]")
 @click.option("--id", "id_field", help="The field that names a record; default: its number.")
 @click.option(
     "--out", "out_file", type=FILE, required=True, help="A JSON line a text; an existing file is gone on with."
 )
 @click.option("--above", metavar="URL", help="A gateway to ask where triage is not sure.")
-@click.option("--above-model", default="auto", show_default=True, help="The model or policy asked there.")
+@click.option("--above-model", help="The model or policy asked there.  [default: auto]")
 @click.option("--key", envvar="SMALLFIRST_KEY", help="Client key for that gateway.")
 def run(
-    source: Path, model_file: Path, text: str, id_field: str | None, out_file: Path, above: str | None,
-    above_model: str, key: str | None,
+    source: Path, spec_file: Path | None, model_file: Path | None, text: str | None, id_field: str | None,
+    out_file: Path, above: str | None, above_model: str | None, key: str | None,
 ) -> None:  # fmt: skip
     """Label every text of SOURCE: a .csv, .jsonl or .parquet file, a document, or a folder of .txt, .md, .html, .eml,
     .pdf and .docx files. Ctrl-C keeps what is done; the same command goes on from there."""
-    model = load_model(model_file)
+    spec = TriageSpec() if spec_file is None else read_spec(spec_file, os.environ)
+    spec = merged(spec, {"out": model_file and str(model_file), "text": text, "policy": above_model})
+    if spec.out is None:
+        raise click.UsageError("give --model FILE, or a --spec that says `out`")
+    model = load_model(Path(spec.out))
     worker = Triage(model)
     asked = None
     if above is not None:
-        asked = Gateway(above, model=above_model, key=key, several=model.several, beyond=model.out_of_scope)
-    inputs = list(read_inputs(source, text, id_field))
+        asked = Gateway(above, model=spec.policy, key=key, several=model.several, beyond=model.out_of_scope)
+    inputs = list(read_inputs(source, spec.text, id_field))
     known = done_before(out_file)
     left = [one for one in inputs if one.id not in known]
     if known:

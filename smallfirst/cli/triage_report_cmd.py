@@ -33,6 +33,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--separator", default=";", show_default=True, help="Between several labels in one field.")
 @click.option("--out-of-scope", metavar="LABEL", help="The label of texts that belong to none; default: the model's.")
 @click.option("--model", "model_file", type=FILE, help="What `triage fit` wrote: it answers every text now.")
+@click.option("--threshold", type=click.FloatRange(0, 1), help="Keep from this confidence on, certified or not.")
 @click.option(
     "--run", "run_file", type=FILE, help="What `triage run` wrote: its answers are counted, hand-ups and all."
 )
@@ -41,8 +42,8 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON.")
 def report(
     data: Path, text: str, label_field: str, id_field: str | None, where: str | None, several: bool, separator: str,
-    out_of_scope: str | None, model_file: Path | None, run_file: Path | None, predictions: Path | None,
-    html_file: Path | None, as_json: bool,
+    out_of_scope: str | None, model_file: Path | None, threshold: float | None, run_file: Path | None,
+    predictions: Path | None, html_file: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Count against true labels: of a run (with what was handed up, its cost and time), or of a model on new texts.
 
@@ -57,6 +58,8 @@ def report(
     if model_file is None and run_file is None:
         raise click.UsageError("give --run FILE, or --model FILE")
     model = None if model_file is None else load_model(model_file)
+    if model is not None and threshold is not None:
+        model = msgspec.structs.replace(model, threshold=threshold, certified=None)
     beyond = out_of_scope or (model.out_of_scope if model is not None else None)
     rows = _by_id(data, text, label_field, id_field, where, separator if several else None)
     if run_file is not None:

@@ -18,14 +18,13 @@ from msgspec import UNSET, Meta, UnsetType
 from smallfirst.accounts.keys import Key, Keys
 from smallfirst.core import NANO, Query
 from smallfirst.engine.request import Answer, Engine, Exchange
-from smallfirst.errors import BadRequest, DataError, RequestError, SetupError
+from smallfirst.errors import BadRequest, DataError, RequestError, SetupError, TooLarge
 from smallfirst.gateway import respond
 from smallfirst.gateway.attendant import Guest, Receive
 from smallfirst.gateway.chat import ChatHandler, Scope, Send, as_text, new_request_id, read_body, send_whole
 from smallfirst.gateway.parse import DialsBody, decode_into, parse_chat
 from smallfirst.gateway.settings import ServerSettings
 from smallfirst.tasks.task import Task
-from smallfirst.text.documents import read_sent
 
 MOST_INPUTS = 100
 """Inputs in one request."""
@@ -186,14 +185,14 @@ class Asked:
         self._more = {field: fields[field] for field in ("smallfirst", "user") if field in fields}
 
     async def query(self, given: str | TaskInput, at: str, n: int | None = None) -> Query:
-        """Raises BadRequest naming the input at fault."""
+        """Raises BadRequest, TooLarge, naming the input at fault."""
         one = TaskInput(text=given) if isinstance(given, str) else given
         if [one.text, one.file, one.messages].count(None) != 2:
             words = f"{at}: give one of `text`, `file` and `messages`"
             raise BadRequest(words, code="invalid_value", param=at)
         messages = one.messages
         if messages is None:
-            text = one.text if one.file is None else await _document(one.file, f"{at}.file")
+            text = one.text if one.file is None else await self._document(one.file, f"{at}.file")
             if not text or not text.strip():
                 raise BadRequest(f"{at}: there is no text in it", code="empty_text", param=at)
             messages = [{"role": "user", "content": text}]
@@ -210,20 +209,25 @@ class Asked:
                 raise BadRequest(words, code=error.code or "invalid_value", param=at) from None
             raise
 
-
-async def _document(file: FileInput, at: str) -> str:
-    """The text of a document, read in a worker thread. Raises BadRequest."""
-    try:
-        return await asyncio.to_thread(_read, file)
-    except binascii.Error:
-        raise BadRequest(f"{at}.file_data: not base64", code="invalid_value", param=f"{at}.file_data") from None
-    except DataError as error:
-        raise BadRequest(f"{at}: {error}", code="unreadable_document", param=at) from None
-    except SetupError as error:
-        raise BadRequest(f"{at}: this gateway lacks an extra: {error}", code="unsupported", param=at) from None
+    async def _document(self, file: FileInput, at: str) -> str:
+        """The text of a document, read in a worker thread. Raises BadRequest, TooLarge."""
+        try:
+            text = await asyncio.to_thread(_read, file)
+        except binascii.Error:
+            raise BadRequest(f"{at}.file_data: not base64", code="invalid_value", param=f"{at}.file_data") from None
+        except DataError as error:
+            raise BadRequest(f"{at}: {error}", code="unreadable_document", param=at) from None
+        except SetupError as error:
+            raise BadRequest(f"{at}: this gateway lacks an extra: {error}", code="unsupported", param=at) from None
+        if len(text) > self._settings.max_body_mb * 1_000_000:
+            words = f"{at}: its text is longer than the limit of {self._settings.max_body_mb:g} MB (server.max_body_mb)"
+            raise TooLarge(words, code="document_too_large", param=at)
+        return text
 
 
 def _read(file: FileInput) -> str:
+    from smallfirst.text.documents import read_sent  # noqa: PLC0415 - readers of mail and HTML, for those who send some
+
     data = file.file_data
     if data.startswith("data:"):
         data = data.partition(",")[2]

@@ -100,10 +100,9 @@ class Handing:
         if self.late:
             return Handed(late=True)
         facts, limit = self.facts, self.facts.max_cost
-        query = query or facts.query
         inside = msgspec.structs.replace(
             facts,
-            query=query,
+            query=query or facts.query,
             tiers=self.above,
             stream=False,
             max_latency_ms=None,  # the clock is this plan's; its waking is passed on

@@ -73,7 +73,7 @@ def _kind_problems(at: tuple[str, ...], task: TaskSettings) -> Iterator[tuple[tu
         yield (*at, "kind"), f"{task.kind} is known, but not in this version"
     needed = READS[task.kind]
     other = "index" if needed == "model" else "model"
-    if getattr(task, needed) is None:
-        yield at, f"a task of kind {task.kind} needs `{needed}`"
+    if getattr(task, needed) is None and task.spec is None:
+        yield at, f"a task of kind {task.kind} needs `{needed}`, or a `spec` that names it"
     if getattr(task, other) is not None:
         yield (*at, other), f"a task of kind {task.kind} does not read this; it reads `{needed}`"

@@ -15,7 +15,7 @@ class TaskSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     kind: Literal["triage", "extract", "kb"]  # labels, fields, or questions on documents
     model: str | None = None  # triage, extract: the file that `fit` wrote
     index: str | None = None  # kb: the folder that `kb build` wrote
-    spec: str | None = None  # further settings of its kind, a YAML file
+    spec: str | None = None  # the task's spec, a YAML file: it names the model or index where this section does not
     policy: str = "auto"  # who answers what is handed up: a policy, or a model
     threshold: Literal["certified"] | float = "certified"  # least confidence that is kept; a number promises nothing
     workers: int = 2  # threads; further requests wait for one

@@ -15,7 +15,7 @@ from smallfirst.accounts.keys import Key
 from smallfirst.classify.classifier import Classifier
 from smallfirst.classify.probes import Probe, ProbeRow
 from smallfirst.classify.shipped import shipped_weights
-from smallfirst.core import DataClass, Status
+from smallfirst.core import DataClass, Made, Reason, Status
 from smallfirst.engine.admission import Admission
 from smallfirst.engine.request import Engine
 from smallfirst.gateway.parse import parse_chat
@@ -27,6 +27,9 @@ from smallfirst.policy.settings import PanelSettings, PolicySettings
 from smallfirst.privacy.build import build_guard
 from smallfirst.privacy.rules import Rules
 from smallfirst.privacy.settings import PrivacySettings, RuleSettings, TargetSettings, WhenSettings
+from smallfirst.tasks.edits import constrained, edited, needed
+from smallfirst.tasks.handing import Handing
+from smallfirst.tasks.task import Own
 
 CLASSIFIER = Classifier.from_bytes(shipped_weights())
 MODELS = ("a", "b", "c", "d")
@@ -81,7 +84,7 @@ replies = st.sampled_from(
 )
 queries = st.fixed_dictionaries(
     {
-        "model": st.sampled_from(["auto", "auto", "a", "d"]),
+        "model": st.sampled_from(["auto", "auto", "a", "d", "task:t"]),
         "pieces": st.lists(st.sampled_from(list(PIECES)), min_size=1, max_size=2, unique=True),
         "stream": st.booleans(),
         "declared": st.none() | st.sampled_from(list(DataClass.__members__)),
@@ -148,6 +151,31 @@ def may_see(said: set[str]) -> str:
     return "redacted" if said & {"redact", "redact?"} else "all"
 
 
+HERE = ProviderSettings(url="http://127.0.0.1:9/v1", location="device", terms=Terms(retention_days=0, trains=False))
+"""Where a task's own model is."""
+
+
+class Unsure:
+    """A task that hands everything up, in words of its own, and else serves its own answer."""
+
+    name, own = "task:t", ("task:t",)
+
+    def __init__(self, above):
+        self._above = above
+
+    def needs(self, query):
+        return needed(query, added=0, schema=False)
+
+    def plan(self, facts):
+        handing = Handing(facts)
+        heard = yield from handing.ask("task:t", patient=True)
+        edit = constrained([{"role": "user", "content": f"Consider: {facts.query.text}"}])
+        handed = yield from handing.hand_up(self._above, edit, word="low_confidence", query=edited(facts.query, edit))
+        if handed.outcome is not None:
+            return handing.serve_handed(handed, Made("made"))
+        return handing.serve(heard, Reason.unsure, Made("made"))
+
+
 SURE = {name: ProbeRow(n=100, right=60, mean_logit=0.0) for name in ("faq", "other", "arithmetic", "extraction")}
 
 
@@ -161,9 +189,9 @@ SURE = {name: ProbeRow(n=100, right=60, mean_logit=0.0) for name in ("faq", "oth
     st.sampled_from(["deny", "send"]),
 )
 def test_no_forbidden_model_receives_a_byte(four, given_rules, policy, said, query, unlocated):
-    by_model = dict(zip(MODELS, four, strict=True))
+    by_model = {**dict(zip(MODELS, four, strict=True)), "task:t": HERE}
     privacy = PrivacySettings(rules=tuple(given_rules), matters=False, unlocated=unlocated)
-    script = dict(zip(MODELS, said, strict=True))
+    script = {**dict(zip(MODELS, said, strict=True)), "task:t": Reply(text="mine")}
     sender = ScriptedSender(lambda call: script[call.model.name])
     asyncio.run(ask(engine(by_model, privacy, policy, sender), query))
     data_class = least_class(query)
@@ -180,19 +208,24 @@ def test_no_forbidden_model_receives_a_byte(four, given_rules, policy, said, que
 def engine(by_model, privacy, policy, sender):
     cost = CostSettings(input_per_m=1, output_per_m=1)
     catalogue = build_catalogue(
-        {f"p{name}": one for name, one in by_model.items()},
+        {f"p{name}": by_model[name] for name in MODELS},
         {name: ModelSettings(provider=f"p{name}", cost=cost) for name in MODELS},
         TIERS,
         BaselineSettings(),
         environ={},
         embedded=lambda name, model: None,
     )
+    own = Own("task:t", None).model("slm")
+    catalogue = msgspec.structs.replace(catalogue, own={"task:t": own})
+    auto = build_policy("auto", policy, catalogue.tiers)
+    permits = Rules.from_settings(privacy).permits((*catalogue.models.values(), own))
     return Engine(
         catalogue=catalogue,
-        admission=Admission(catalogue, Rules.from_settings(privacy).permits(catalogue.models.values())),
+        admission=Admission(catalogue, permits),
+        handlers=(Unsure(auto),),
         classifier=CLASSIFIER,
         probes={name: Probe(name, "t", 0, SURE) for name in MODELS},
-        policies={"auto": build_policy("auto", policy, catalogue.tiers)},
+        policies={"auto": auto},
         default_policy="auto",
         guard=build_guard(privacy),
         intent_from=DataClass.personal,

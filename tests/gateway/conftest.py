@@ -66,8 +66,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
 
 
-@pytest.fixture
-def stage(tmp_path: Path, home: Path) -> Iterator[Any]:
+@contextlib.contextmanager
+def staging(tmp_path: Path, home: Path) -> Iterator[Any]:
     """`stage(small=script, large=script, **sections)`: the models in order become the tiers slm, mid, frontier."""
     with contextlib.ExitStack() as stack:
 
@@ -116,4 +116,11 @@ def stage(tmp_path: Path, home: Path) -> Iterator[Any]:
             url = stack.enter_context(running(app))
             return Stage(url, app, upstreams, entries)
 
+        yield make
+
+
+@pytest.fixture
+def stage(tmp_path: Path, home: Path) -> Iterator[Any]:
+    """See staging."""
+    with staging(tmp_path, home) as make:
         yield make

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import base64
 import http.client
+import io
 import json
+import re
 import threading
+from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import anthropic
 import openai
 import pytest
+from click.testing import CliRunner
 
 from smallfirst.accounts.keys import Terms
+from smallfirst.cli.triage_cmd import triage
 from smallfirst.core import DataClass, Reason, Status, Usage
 from smallfirst.engine.settings import CacheSettings, SessionSettings
+from smallfirst.gateway.settings import ServerSettings
 from smallfirst.ledger.queries import open_ledger, summary
 from smallfirst.ledger.report import make_report
 from smallfirst.models.loopback import Wire
@@ -23,17 +30,17 @@ from smallfirst.models.scripted import Reply
 from smallfirst.models.settings import AbilitySettings
 from smallfirst.privacy.settings import PrivacySettings, RuleSettings, TargetSettings
 from smallfirst.tasks.settings import TaskSettings
-from tests.tasks.tickets import BEYOND, SURE, UNSURE, model_file
+from tests.gateway.conftest import staging
+from tests.tasks.tickets import BEYOND, SURE, UNSURE, model_file, tickets
 
 DELIVERY = Reply(text='{"label": "delivery"}', usage=Usage(100, 8))
 PERSONAL = f"{UNSURE}, write to ann.lee@example.com"
 ABROAD = {"small": "cloud/us", "large": "cloud/us"}
 
 
-@pytest.fixture
-def serve(stage: Any, tmp_path: Any) -> Any:
+def serving(stage: Any, folder: Path) -> Any:
     """`serve(large=script, sections=...)`: `tickets` before a small model that was never probed and a large one."""
-    path = model_file(tmp_path)
+    path = model_file(folder)
 
     def small(_: Any) -> str:
         return "not asked"
@@ -45,6 +52,29 @@ def serve(stage: Any, tmp_path: Any) -> Any:
         return stage(small=small, large=large, locations=ABROAD, probes={}, sections=sections, **more)
 
     return make
+
+
+@pytest.fixture
+def serve(stage: Any, tmp_path: Path) -> Any:
+    """A gateway of one's own."""
+    return serving(stage, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def one_gateway(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Iterator[Any]:
+    folder = tmp_path_factory.mktemp("tasks")
+    with staging(folder, home) as stage:
+        yield serving(stage, folder)()
+
+
+@pytest.fixture
+def up(one_gateway: Any) -> Any:
+    """The usual gateway, shared: what it was sent and wrote down is forgotten before each test."""
+    one_gateway.entries.clear()
+    for upstream in one_gateway.upstreams.values():
+        upstream.requests.clear()
+    one_gateway.upstreams["large"]._script = lambda _: DELIVERY
+    return one_gateway
 
 
 def label(up: Any, text: str, **more: Any) -> tuple[Any, dict[str, Any]]:
@@ -76,8 +106,7 @@ def chat(client: openai.OpenAI, text: str = SURE, model: str = "task:tickets") -
     return client.chat.completions.create(model=model, messages=[{"role": "user", "content": text}])
 
 
-def test_what_the_small_model_is_sure_of_stays_with_it(serve: Any) -> None:
-    up = serve()
+def test_what_the_small_model_is_sure_of_stays_with_it(up: Any) -> None:
     raw, said = label(up, SURE)
     assert said["label"] == "billing"
     assert said["confidence"] > 0.9
@@ -94,8 +123,7 @@ def test_what_the_small_model_is_sure_of_stays_with_it(serve: Any) -> None:
     assert entry.reached == (("task:tickets", "local", "device", False),)
 
 
-def test_the_rest_is_handed_up_with_the_labels_as_a_constraint(serve: Any) -> None:
-    up = serve()
+def test_the_rest_is_handed_up_with_the_labels_as_a_constraint(up: Any) -> None:
     raw, said = label(up, UNSURE, max_tokens=3, temperature=1, stop=["x"])
     assert said == {"label": "delivery", "confidence": None}
     assert raw.headers["x-smallfirst-reason"] == "top_tier"
@@ -113,8 +141,7 @@ def test_the_rest_is_handed_up_with_the_labels_as_a_constraint(serve: Any) -> No
     assert (entry.served_tier, entry.deferrals, entry.cost) == ("frontier", ("low_confidence", "unprobed"), 1_160_000)
 
 
-def test_a_stream_is_the_same_answer_in_events(serve: Any) -> None:
-    up = serve()
+def test_a_stream_is_the_same_answer_in_events(up: Any) -> None:
     for text, want in ((SURE, "billing"), (UNSURE, "delivery")):
         chunks = list(
             up.client.chat.completions.create(
@@ -130,16 +157,15 @@ def test_a_stream_is_the_same_answer_in_events(serve: Any) -> None:
         assert chunks[-1].usage.total_tokens > 0
 
 
-def test_out_of_scope_is_a_label_of_its_own(serve: Any) -> None:
-    up = serve()
+def test_out_of_scope_is_a_label_of_its_own(up: Any) -> None:
     assert label(up, BEYOND)[1]["label"] == "none"
     up.upstreams["large"]._script = lambda _: '{"label": "none"}'
     assert label(up, UNSURE)[1]["label"] == "none"
 
 
 @pytest.mark.parametrize("said", ['{"label": "made up"}', "{}", "no idea", '{"label": 3}'])
-def test_a_label_that_was_not_offered_is_no_answer(serve: Any, said: str) -> None:
-    up = serve(lambda _: said)
+def test_a_label_that_was_not_offered_is_no_answer(up: Any, said: str) -> None:
+    up.upstreams["large"]._script = lambda _: said
     raw, shown = label(up, UNSURE)
     assert raw.headers["x-smallfirst-reason"] == "unsure"
     assert shown["confidence"] is not None
@@ -147,8 +173,7 @@ def test_a_label_that_was_not_offered_is_no_answer(serve: Any, said: str) -> Non
     assert (entry.served_model, entry.deferrals, entry.status) == ("task:tickets", ("low_confidence", "unprobed"), 200)
 
 
-def test_what_may_not_leave_is_answered_here_and_says_so(serve: Any) -> None:
-    up = serve()
+def test_what_may_not_leave_is_answered_here_and_says_so(up: Any) -> None:
     raw, _ = label(up, PERSONAL)
     result = raw.parse().model_extra["smallfirst"]["task"]
     assert result["sure"] is False
@@ -221,8 +246,7 @@ def test_a_budget_that_is_used_up_stops_the_hand_up_and_not_the_task(serve: Any)
     assert set(others) == {Status.over_budget}
 
 
-def test_dials_tighten_it(serve: Any) -> None:
-    up = serve()
+def test_dials_tighten_it(up: Any) -> None:
     post(up, {"input": UNSURE, "smallfirst": {"max_cost_usd": 0.0000001}})
     post(up, {"input": SURE, "smallfirst": {"max_quality_loss": 0.02}})
     post(up, {"input": SURE}, **{"x-smallfirst-tags": "x,y"})
@@ -261,22 +285,19 @@ def test_nobody_above_who_takes_a_schema(serve: Any) -> None:
         ({"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {}}}}, "response_format"),
     ],
 )
-def test_what_a_task_does_not_take(serve: Any, more: dict[str, Any], param: str) -> None:
-    up = serve()
+def test_what_a_task_does_not_take(up: Any, more: dict[str, Any], param: str) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         label(up, SURE, **more)
     assert (caught.value.code, caught.value.param) == ("unsupported", param)
 
 
-def test_an_empty_turn_is_the_callers_mistake(serve: Any) -> None:
-    up = serve()
+def test_an_empty_turn_is_the_callers_mistake(up: Any) -> None:
     with pytest.raises(openai.BadRequestError, match="no text in the last user turn"):
         label(up, "  ")
     assert up.seen("large") == 0
 
 
-def test_the_other_apis_reach_it_too(serve: Any) -> None:
-    up = serve()
+def test_the_other_apis_reach_it_too(up: Any) -> None:
     said = up.client.responses.create(model="task:tickets", input=UNSURE)
     assert json.loads(said.output_text)["label"] == "delivery"
     client = anthropic.Anthropic(base_url=up.root, api_key="none", max_retries=0)
@@ -294,8 +315,7 @@ def test_the_very_same_text_is_answered_from_the_cache(serve: Any) -> None:
     assert up.seen("large") == 1
 
 
-def test_a_list_of_inputs_gets_a_line_each(serve: Any) -> None:
-    up = serve()
+def test_a_list_of_inputs_gets_a_line_each(up: Any) -> None:
     mail = b"Subject: Late parcel\r\nContent-Type: text/plain\r\n\r\nWhere is the courier? Tracking number 5."
 
     def file(name: str, data: bytes) -> dict[str, Any]:
@@ -323,6 +343,46 @@ def test_a_list_of_inputs_gets_a_line_each(serve: Any) -> None:
     assert [line["index"] for line in lines] == list(range(11))
 
 
+def test_a_run_over_a_file_asks_the_gateway_and_its_report_counts_what_that_cost(up: Any, tmp_path: Path) -> None:
+    data, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    rows = tickets(12, seed=5, mixed=6)
+    data.write_text("\n".join(json.dumps({"text": text, "label": queue}) for text, queue in rows))
+    words = ["run", data, "--model", model_file(tmp_path), "--out", out, "--above", up.url]
+    assert CliRunner().invoke(triage, [str(word) for word in words]).exit_code == 0
+    asked = up.seen("large")
+    assert 0 < asked < 12
+    said = CliRunner().invoke(triage, ["report", "--data", str(data), "--run", str(out), "--json"])
+    report = json.loads(said.stdout)
+    assert (report["texts"], report["handed"]["n"]) == (18, asked)
+    assert report["by_model"]["large"]["n"] == asked
+    assert report["total"]["right"] == report["kept"]["right"] + report["handed"]["right"]
+    paid = sum(entry.cost for entry in up.entries) / 1e9
+    assert report["cost_usd"] == pytest.approx(paid) == asked * 0.00116
+    assert report["cost_all_up_usd"] == pytest.approx(18 * 0.00116)
+    assert report["handed_ms"] > 0
+
+
+def test_a_document_that_unpacks_to_more_than_a_body_may_hold(serve: Any) -> None:
+    docx = pytest.importorskip("docx", reason="the extra `documents` is not installed")
+    made, packed = docx.Document(), io.BytesIO()
+    made.add_paragraph("late parcel " * 20_000)
+    made.save(packed)
+    up = serve(server=ServerSettings(max_body_mb=0.1))
+    data = base64.b64encode(packed.getvalue()).decode()
+    status, said = post(up, {"input": {"file": {"filename": "a.docx", "file_data": data}}})
+    assert (status, said["error"]["param"], said["error"]["code"]) == (413, "input.file", "document_too_large")
+
+
+def test_the_page_says_what_is_there(up: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """The client's code on docs/tasks.md runs as it stands, and the answer shown there has the fields that come."""
+    page = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(code.replace("http://127.0.0.1:4000/v1", up.url), "docs/tasks.md", "exec"), {})
+    assert '"label":"billing"' in capsys.readouterr().out
+    (shown,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    assert list(json.loads(shown)) == list(post(up, {"input": SURE})[1])
+
+
 @pytest.mark.parametrize(
     ("body", "status", "param"),
     [
@@ -338,15 +398,13 @@ def test_a_list_of_inputs_gets_a_line_each(serve: Any) -> None:
         (b"{", 400, None),
     ],
 )
-def test_mistakes_name_the_field(serve: Any, body: Any, status: int, param: str | None) -> None:
-    up = serve()
+def test_mistakes_name_the_field(up: Any, body: Any, status: int, param: str | None) -> None:
     got, shown = post(up, body)
     assert (got, shown["error"]["param"]) == (status, param)
     assert up.entries == []
 
 
-def test_tasks_are_listed_with_their_promise(serve: Any) -> None:
-    up = serve()
+def test_tasks_are_listed_with_their_promise(up: Any) -> None:
     _, listed = send(up, "GET", "/v1/tasks")
     (task,) = listed["data"]
     assert (task["id"], task["kind"], task["endpoint"]) == ("task:tickets", "triage", "/v1/tasks/tickets")
@@ -366,8 +424,7 @@ def test_a_threshold_set_by_hand_promises_nothing(serve: Any) -> None:
     assert (shown["by"], shown["reason"]) == ("large", "fixed")
 
 
-def test_other_queries_never_meet_a_tasks_model(serve: Any) -> None:
-    up = serve()
+def test_other_queries_never_meet_a_tasks_model(up: Any) -> None:
     up.ask("Say hello.")
     assert [a.outcome.model for a in up.entries[0].attempts] == ["large"]
 

@@ -1,4 +1,4 @@
-"""What a run comes to against true labels: kept and handed up joined, others beside, one page, bad files named."""
+"""What a run comes to against true labels: kept and handed up joined, other models beside, one page, bad files."""
 
 from __future__ import annotations
 

@@ -8,12 +8,16 @@ import re
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
 from smallfirst.cli.triage_cmd import triage as verb
-from smallfirst.errors import ConfigError
+from smallfirst.errors import ConfigError, DataError
+from smallfirst.policy.fixed import Fixed
+from smallfirst.tasks.task import Opening
 from smallfirst.tasks.triage.model import Triage
+from smallfirst.tasks.triage.served import open_triage
 from smallfirst.tasks.triage.spec import TriageSpec, merged, read_spec
 from smallfirst.tasks.triage.store import load_model
 
@@ -38,6 +42,24 @@ def test_the_example_fits_and_keeps_its_promise(example) -> None:
     model = load_model(folder / "tickets.triage")
     assert model.labels == ["account", "billing", "delivery"]
     assert model.card.kept_accuracy is not None
+
+
+def test_the_example_runs_by_its_spec(example, tmp_path) -> None:
+    folder, _ = example
+    words = ["run", folder / "tickets.csv", "--spec", folder / "tickets.yaml", "--out", tmp_path / "out.jsonl"]
+    said = CliRunner().invoke(verb, [str(word) for word in words])
+    assert "720 texts" in said.output
+    assert (tmp_path / "out.jsonl").read_text().count("\n") == 720
+
+
+def test_the_example_is_served_by_its_spec(example) -> None:
+    folder, _ = example
+    opening = Opening("task:tickets", Fixed("auto", "big"), "certified", spec=str(folder / "tickets.yaml"))
+    task = open_triage(opening)
+    assert task.promise is not None
+    assert task.promise.accuracy == 0.9
+    with pytest.raises(DataError, match="make a model with"):
+        open_triage(msgspec.structs.replace(opening, spec=None, model=str(folder / "none")))
 
 
 def test_the_pages_python_runs(example, monkeypatch) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.resources
 from html import escape
 
-from smallfirst.evals.page_tables import percent, table
+from smallfirst.evals.page_tables import NONE, percent, table
 from smallfirst.evals.svg import Plot
 from smallfirst.tasks.certify import Certified
 from smallfirst.tasks.triage.overview import Overview
@@ -18,7 +18,7 @@ MOST_SQUARE = 24
 """Labels up to which the confusion matrix is shown whole; of more, the commonest mistakes."""
 
 MOST_MISTAKES = 40
-NONE = "&ndash;"
+CURVE = "Triage alone, on the texts that it is surest of; the square is what it kept."
 
 
 def page(name: str, found: Overview, certified: Certified | None = None) -> str:
@@ -28,8 +28,8 @@ def page(name: str, found: Overview, certified: Certified | None = None) -> str:
         f"<h1>Triage: {escape(name)}</h1>",
         f'<p class="soft">{escape(_about(found, certified))}</p>',
         _facts(found),
-        f'<div class="figures"><figure class="half"><h3>Accuracy at coverage</h3><figcaption>Triage alone, on the '
-        f"texts it is surest of.</figcaption>{_coverage(found)}</figure></div>",
+        '<div class="figures"><figure class="wide-figure"><h3>Accuracy at coverage</h3>'
+        f"<figcaption>{CURVE}</figcaption>{_coverage(found)}</figure></div>",
         "<h2>Other models</h2>" + _beside(found) if found.beside else "",
         "<h2>Who answered</h2>" + _by(found.by_model, "answered by"),
         "<h2>Confusion</h2>" + (_matrix(found) if len(_names(found)) <= MOST_SQUARE else _mistakes(found)),
@@ -52,13 +52,13 @@ def _about(found: Overview, certified: Certified | None) -> str:
 def _facts(found: Overview) -> str:
     boxes = [
         (percent(found.total.value), "right in all", span(found.total)),
-        (percent(found.kept.n / found.texts), "kept by triage", f"{percent(found.kept.value)} of them right"),
-        (percent(found.handed.n / found.texts), "handed up", f"{percent(found.handed.value)} of them right"),
+        (percent(found.kept.n / found.texts), "kept by triage", _of_them(found.kept)),
+        (percent(found.handed.n / found.texts), "handed up", _of_them(found.handed)),
         (f"{found.local_ms:.1f} ms", "triage, median a text", f"{found.ms:.1f} ms mean in all"),
     ]
     if found.unsure.n:
         share = percent(found.unsure.n / found.texts)
-        boxes.insert(3, (share, "served though not sure", f"{percent(found.unsure.value)} of them right"))
+        boxes.insert(3, (share, "served though not sure", _of_them(found.unsure)))
     if found.cost_all_up_usd is not None:
         saved = f"${found.cost_all_up_usd:.4f} if all were handed up (mean call, estimated)"
         boxes.append((f"${found.cost_usd:.4f}", "paid", saved))
@@ -70,6 +70,10 @@ def _facts(found: Overview) -> str:
         for big, label, small in boxes
     )
     return f'<div class="facts">{shown}</div>'
+
+
+def _of_them(share: Share) -> str:
+    return f"{percent(share.value)} of them right" if share.n else "none"
 
 
 def span(share: Share) -> str:
@@ -86,8 +90,11 @@ def _coverage(found: Overview) -> str:
         x_label="share of texts kept",
         y_label="accuracy",
         title="Accuracy at coverage",
-        x_text=percent,
-        y_text=percent,
+        x_text="{:.0%}".format,
+        y_text="{:.1%}".format,
+        width=1160,
+        height=320,
+        left=66,
     )
     plot.line(points, "s0", "triage alone")
     kept = found.kept.n / found.texts

@@ -6,13 +6,14 @@ worker thread; the plan here only compares its confidence with the threshold.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from smallfirst.core import Decision, Edit, Made, Needs, Outcome, Query, Reason, Status, Verdict
-from smallfirst.errors import BadRequest
+from smallfirst.errors import BadRequest, DataError
 from smallfirst.models.local import Ask, Said
 from smallfirst.policy.course import ClientGone
 from smallfirst.policy.protocol import Facts, Plan, Policy
@@ -22,6 +23,7 @@ from smallfirst.tasks.handing import Handed, Handing, Heard
 from smallfirst.tasks.task import Opening, Own, Promise, TaskKind
 from smallfirst.tasks.triage.model import Triage
 from smallfirst.tasks.triage.offer import LONGEST, MOST_OFFERED, Offer
+from smallfirst.tasks.triage.spec import read_spec
 from smallfirst.tasks.triage.store import load_model
 
 PROMPT = 120
@@ -153,8 +155,16 @@ class TriageTask:
 
 
 def open_triage(opening: Opening) -> TriageTask:
-    """A task from the file that `triage fit` wrote. Raises DataError, SetupError without the model's embedder."""
-    triage = Triage(load_model(Path(opening.model or "")))
+    """A task from the file that `triage fit` wrote, or from the spec that it was fitted by.
+
+    Raises DataError, ConfigError (the spec), SetupError without the model's embedder.
+    """
+    path = opening.model
+    if path is None:
+        path = read_spec(Path(opening.spec or ""), os.environ).out
+        if path is None:
+            raise DataError(f"{opening.spec}: it does not say `out`, so there is no model to serve")
+    triage = Triage(load_model(Path(path)))
     triage.judge(["warm up"])  # what is unpacked at the first call
     threshold = triage.model.threshold if opening.threshold == "certified" else opening.threshold
     return TriageTask(opening.name, triage, opening.above, threshold=threshold, workers=opening.workers)
