@@ -44,8 +44,8 @@ LONGEST_ANSWER = 500
 """Tokens that a model may write."""
 
 ASK_FROM = 0.25
-"""Least chance that the passages hold the answer, where the config says nothing: of questions that have one 2% are
-below (CLAP NQ), of those about something else nearly all. What remains is for the models to decline."""
+"""Least chance that the passages hold the answer, where the config says nothing: of questions that have one 2% (CLAP
+NQ, SQuAD 2) to 14% (MTRAG-UN) are below. Those on a subject that is treated mostly pass: models must decline them."""
 
 QUOTE_FROM = 0.5
 """Least chance that the passages hold the answer for one of their sentences to be the answer: on SQuAD 2, where nothing
