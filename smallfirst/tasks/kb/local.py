@@ -83,7 +83,7 @@ class KbLocal:
         hits = self.index.search(variants(question, earlier), self._count)
         seen = [Found(_shown(hit.passage), hit.bm25, hit.whole) for hit in hits]
         before = " ".join(earlier[-1:])
-        p = self.answerable(f"{before} {question}".strip(), seen)
+        p = self.answerable(question, seen, before)
         passages, judge = [hit.passage for hit in hits], self.answerable
         return Retrieved(p, tuple(hits), quote(question, passages, judge.rarity, judge.embedder, before))
 
