@@ -7,8 +7,8 @@ Mixed: `smallfirst serve` in a process of its own, before three upstreams that f
 bench/chaos.py). Chat completions, messages and responses; a third of them streams; half of them with a metered key; one
 in thirty is given up by its client in the midst; sessions and a cache are on, with small bounds, so that they fill
 before it is measured. Resident memory and descriptors of the gateway's process tree are read each second. After the
-first half (at most fifteen minutes) a line is fitted through what is left (Theil and Sen), with an interval from a block
-bootstrap, because neighbouring seconds are alike. Flat: the interval's upper end is below 3 MB an hour (half a
+first half (at most fifteen minutes) a line is fitted through what is left (Theil and Sen), with an interval from a
+block bootstrap, because neighbouring seconds are alike. Flat: the interval's upper end is below 3 MB an hour (half a
 descriptor a minute). What was found in a message is remembered for 65,536 messages (privacy/inspector.py): at 120
 different ones a second that takes ten minutes and some 8 MB to fill, so a run of less than half an hour says "grows"
 unless `--texts 2000` lets it ask the same two thousand again and again. In a few minutes no slope can be told very
@@ -243,7 +243,8 @@ def run_mixed(minutes: float, rate: float, seed: int, texts: int) -> int:
     if not alive:
         print("the gateway ended by itself")
     path = harness.record(
-        "soak", seed=seed, minutes=minutes, rate=rate, texts=texts, seen=dict(seen), warm_s=warm, memory_mb_an_hour=an_hour,
+        "soak", seed=seed, minutes=minutes, rate=rate, texts=texts, seen=dict(seen), warm_s=warm,
+        memory_mb_an_hour=an_hour,
         descriptors_a_minute=a_minute, verdicts=verdicts, alive=alive,
         samples=[(round(at), round(mb, 2), fds) for at, mb, fds in samples.rows[:: max(1, len(samples.rows) // 600)]],
     )  # fmt: skip
