@@ -1,15 +1,18 @@
 """Whether a gateway's memory and file descriptors stay flat, under mixed load for a long time or under many streams.
 
-    python bench/soak.py [--minutes 30] [--rate 120] [--seed 1]
+    python bench/soak.py [--minutes 30] [--rate 120] [--texts 0] [--seed 1]
     python bench/soak.py --streams 500 --seconds 60 [--rounds 3]
 
 Mixed: `smallfirst serve` in a process of its own, before three upstreams that fail in a fifth of their answers (as in
 bench/chaos.py). Chat completions, messages and responses; a third of them streams; half of them with a metered key; one
 in thirty is given up by its client in the midst; sessions and a cache are on, with small bounds, so that they fill
-before it is measured. Resident memory and descriptors of the gateway's process tree are read each second. After
-the first third (at most ten minutes) a line is fitted through what is left (Theil and Sen), with an interval from a
-block bootstrap, because neighbouring seconds are alike. Flat: the interval's upper end is below 3 MB an hour (a tenth
-of a descriptor a minute). In a few minutes no slope can be told so exactly; then the verdict is "can't tell".
+before it is measured. Resident memory and descriptors of the gateway's process tree are read each second. After the
+first half (at most fifteen minutes) a line is fitted through what is left (Theil and Sen), with an interval from a
+block bootstrap, because neighbouring seconds are alike. Flat: the interval's upper end is below 3 MB an hour (half a
+descriptor a minute). What was found in a message is remembered for 65,536 messages (privacy/inspector.py): at 120
+different ones a second that takes ten minutes and some 8 MB to fill, so a run of less than half an hour says "grows"
+unless `--texts 2000` lets it ask the same two thousand again and again. In a few minutes no slope can be told very
+exactly; then it says "can't tell".
 
 Streams: so many are held open for so long, each getting an event four times a second, in several rounds with all
 closed in between. The first round makes room that is kept (stacks, buffers, the allocator's arenas). Flat: within the
@@ -59,8 +62,8 @@ teams: {{all: {{usd_per_month: 1000000, tpm: 900000000}}}}
 sessions: {{ttl_s: 60, max_sessions: 500}}
 cache: {{ttl_s: 60, max_entries: 500, max_mb: 1}}
 """
-WARMING_S = 600.0
-MOST_MB_AN_HOUR, MOST_FDS_A_MINUTE = 3.0, 0.1
+WARMING_S = 900.0
+MOST_MB_AN_HOUR, MOST_FDS_A_MINUTE = 3.0, 0.5
 BLOCK_S, DRAWS = 20, 400
 ROUND_RISE = 0.02
 GAP_S = 0.25
@@ -150,11 +153,11 @@ def told(line: dict[str, float]) -> str:
 # --- mixed load
 
 
-def request(n: int, rng: random.Random) -> tuple[str, bytes, bool, bool]:
+def request(n: int, rng: random.Random, texts: int) -> tuple[str, bytes, bool, bool]:
     """(path, body, whether it is a stream, whether its client leaves). One in ten repeats an earlier one."""
     stream, leaves = rng.random() < 0.33, rng.random() < 0.03
     again = rng.random() < 0.1
-    text = f"say number {n % 1000 if again else n}."
+    text = f"say number {n % 1000 if again else n % texts if texts else n}."
     turn = [{"role": "user", "content": text}]
     common = {"model": "auto", "stream": stream, "smallfirst": {"session": str(n % 2000), "tags": [f"t{n % 7}"]}}
     way = n % 3
@@ -166,7 +169,7 @@ def request(n: int, rng: random.Random) -> tuple[str, bytes, bool, bool]:
     return "responses", json.dumps({**common, "input": turn}).encode(), stream, leaves
 
 
-async def mixed(url: str, seconds: float, rate: float, seed: int) -> Counter[str]:
+async def mixed(url: str, seconds: float, rate: float, seed: int, texts: int = 0) -> Counter[str]:
     """Send requests at `rate` a second for so long; what clients saw."""
     client, rng, seen = HttpClient(), random.Random(seed), Counter[str]()
     paths = ("chat/completions", "messages", "responses")
@@ -176,7 +179,7 @@ async def mixed(url: str, seconds: float, rate: float, seed: int) -> Counter[str
     said = began
     while (now := time.monotonic()) - began < seconds:
         while n < (now - began) * rate and len(running) < 256:
-            path, body, stream, leaves = request(n, rng)
+            path, body, stream, leaves = request(n, rng, texts)
             target = targets[path, harness.CLIENT_KEY if n % 2 else None]
             task = asyncio.create_task(one(client, target, body, seen, stream=stream, leaves=leaves))
             running.add(task)
@@ -206,24 +209,24 @@ async def one(
         seen["left" if leaves else "no answer"] += 1
 
 
-async def soak(url: str, pid: int, seconds: float, rate: float, seed: int) -> tuple[Samples, Counter[str]]:
+async def soak(url: str, pid: int, seconds: float, rate: float, seed: int, texts: int) -> tuple[Samples, Counter[str]]:
     samples = Samples(pid)
     taking = asyncio.create_task(samples.take())
-    seen = await mixed(url, seconds, rate, seed)
+    seen = await mixed(url, seconds, rate, seed, texts)
     taking.cancel()
     return samples, seen
 
 
-def run_mixed(minutes: float, rate: float, seed: int) -> int:
+def run_mixed(minutes: float, rate: float, seed: int, texts: int) -> int:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         moods = chaos.Moods(seed)
         urls = [stack.enter_context(ScriptedUpstream(Forgetful(moods))).url for _ in range(3)]
         child, _ = stack.enter_context(harness.gateway(config(urls, folder), folder))
         print(f"{minutes:g} minutes of {rate:g} requests a second")
-        samples, seen = asyncio.run(soak(own_url(), child.pid, minutes * 60, rate, seed))
+        samples, seen = asyncio.run(soak(own_url(), child.pid, minutes * 60, rate, seed, texts))
         alive = child.poll() is None
-    warm = min(WARMING_S, minutes * 20)
+    warm = min(WARMING_S, minutes * 30)
     rows = [row for row in samples.rows if row[0] >= warm]
     times = [row[0] for row in rows]
     memory = fitted(times, [row[1] for row in rows], seed)
@@ -240,7 +243,8 @@ def run_mixed(minutes: float, rate: float, seed: int) -> int:
     if not alive:
         print("the gateway ended by itself")
     path = harness.record(
-        "soak", seed=seed, minutes=minutes, rate=rate, seen=dict(seen), warm_s=warm, memory_mb_an_hour=an_hour,
+        "soak", seed=seed, minutes=minutes, rate=rate, texts=texts, seen=dict(seen), warm_s=warm,
+        memory_mb_an_hour=an_hour,
         descriptors_a_minute=a_minute, verdicts=verdicts, alive=alive,
         samples=[(round(at), round(mb, 2), fds) for at, mb, fds in samples.rows[:: max(1, len(samples.rows) // 600)]],
     )  # fmt: skip
@@ -382,6 +386,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--rate", type=float, default=120.0)
+    parser.add_argument("--texts", type=int, default=0, help="so many different prompts; 0: all are")
     parser.add_argument("--streams", type=int, help="hold so many streams instead")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--rounds", type=int, default=3)
@@ -389,7 +394,7 @@ def main() -> int:
     given = parser.parse_args()
     if given.streams:
         return run_streams(given.streams, given.seconds, given.rounds)
-    return run_mixed(given.minutes, given.rate, given.seed)
+    return run_mixed(given.minutes, given.rate, given.seed, given.texts)
 
 
 if __name__ == "__main__":
