@@ -7,7 +7,7 @@ Benign prompts, each as it is and manipulated in these styles:
 
 - confounder gadgets: ten words and symbols before, after or around the prompt, the same for every prompt, found by
   hill-climbing on the router's own score as a caller sees it in `x-smallfirst-complexity` (Shafran et al. 2025,
-  "Rerouting LLM Routers"), on prompts that are not reported on, separately against each router and each defence; against
+  "Rerouting LLM Routers"), on prompts that are not reported on, separately against each router and defence; against
   the complexity, and against the chance of the small model, which a caller does not see;
 - difficulty framing ("this is very hard, think step by step"; as in the prompts of Kojima et al. 2022);
 - claims of a policy or a model, as in prompt injection (Perez and Ribeiro 2022);

@@ -199,6 +199,25 @@ def triage(result: Result) -> Rows:
             )  # fmt: skip
 
 
+def extraction_sroie(result: Result) -> Rows:
+    """One row a field and finder, on the test part."""
+    test = result["found"]["test"]
+    yield "field, who", "right, letters and digits", "95% interval over vendors", "verbatim"
+    for name, found in test.items():
+        if isinstance(found, dict) and "verbatim" in found:
+            right, low, high = found["letters and digits"]
+            yield name, f"{right:.1%}", f"{low:.1%} .. {high:.1%}", f"{found['verbatim'][0]:.1%}"
+
+
+def ocr_noise(result: Result) -> Rows:
+    """One row a way to spoil a picture."""
+    columns = ("words, as it is", "words, cleaned", "fields, as it is", "fields, cleaned")
+    yield "picture", *columns
+    for name, found in result["found"].items():
+        if isinstance(found, dict):
+            yield name, *(f"{found[column]:.0%}" for column in columns)
+
+
 def percent(share: Result) -> float:
     return share["right"] / share["n"]
 
@@ -210,8 +229,8 @@ def slots(result: Result) -> Rows:
     yield ("who", "F1", "95%", *names)
     for who in ("tagger", "dictionary", "patterns"):
         one = test[who]
-        by_slot = (f"{one['by slot'][name]:.3f}" for name in names)
-        yield (who, f"{one['f1']:.3f}", f"{one['low']:.3f} .. {one['high']:.3f}", *by_slot)
+        ends = f"{one['low']:.3f} .. {one['high']:.3f}"
+        yield (who, f"{one['f1']:.3f}", ends, *(f"{one['by slot'][name]:.3f}" for name in names))
 
 
 def contracts(result: Result) -> Rows:
@@ -235,6 +254,8 @@ TABLES: dict[str, Callable[[Result], Rows]] = {
     "triage": triage,
     "slots": slots,
     "contracts": contracts,
+    "extraction_sroie": extraction_sroie,
+    "ocr_noise": ocr_noise,
     "gateway": gateway,
     "startup": startup,
     "classifier": classifier,

@@ -1,6 +1,6 @@
 """Giving up answers that take much longer than usual: what it does to cost, quality and latency on recorded answers.
 
-    python bench/quality/give_up.py [--data ../shared/data/outcomes] [--seed 0] [--only gsm]
+    python bench/quality/give_up.py [--data ../shared/data/outcomes] [--seed 0] [--only gsm ...]
 
 The study's line-ups, policies on recorded answers and a virtual clock, times by the stated laws (a small model writes
 a token in 10 ms, so that 3,000 ms are about 300 tokens). `p95` is each model's own on the fit part. `any 2`:
@@ -36,12 +36,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", choices=list(SETS))
+    parser.add_argument("--only", nargs="+", choices=list(SETS), default=list(SETS))
     chosen = parser.parse_args()
     if not chosen.data.is_dir():
         sys.exit(f"{chosen.data} is not there: this program needs the recorded outcomes")
     rows = []
-    for name in [chosen.only] if chosen.only else list(SETS):
+    for name in chosen.only:
         lineup_name, benchmarks = SETS[name]
         lineup = LINEUPS[lineup_name]
         path = chosen.data / f"{lineup.source}.parquet"

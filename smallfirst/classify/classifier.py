@@ -7,7 +7,7 @@ sample (sample.py); each of them counts once, and what one segment can add is bo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import exp, sqrt
 from operator import add, mul
 
@@ -15,7 +15,7 @@ from smallfirst.classify.evenness import (
     CALM,
     LEEWAY,
     Part,
-    levelled_factors,
+    excess,
     levelled_points,
     most_familiar,
 )
@@ -41,6 +41,9 @@ MOSTLY_UNKNOWN = 0.7
 """Share of unknown words above which the kind is not guessed but `other`."""
 LEAST_ROOM = 3
 """Words that a part is taken to have at least: what it may add grows with their root, as chance does."""
+
+Read = tuple[float, Kind, float, Reading, list[float] | None]
+"""Log-odds of complexity, kind, how strange, what was read; its factors, where parts had to be evened out."""
 
 
 class Classifier:
@@ -84,10 +87,14 @@ class Classifier:
 
         `why` stays empty here; `explain` fills it in.
         """
-        logit, kind, strange, reading, evened = self._read(query.text)
+        reading = self.tables.read(query.text)
+        logit, kind, strange = self._judge(*reading)
+        factors: list[float] | None = None
+        if logit > CALM:
+            logit, kind, strange, _, evened = self._even(query.text, reading, logit, kind, strange)
+            factors = None if evened is None else [1.0, logit, *evened]
         if query.needs.tools:
             kind = "tools"
-        factors = None if evened is None else [1.0, logit, *evened]
         chances: dict[str, float | None] = {}
         for model, probe in probes.items():
             if probe is None:
@@ -114,24 +121,52 @@ class Classifier:
         logit, _, _, reading, evened = self._read(text)
         return [1.0, logit, *(evened or bounded(reading[0], reading[1], FIRST_FACTOR, self._ball))]
 
-    def _read(self, text: str) -> tuple[float, Kind, float, Reading, list[float] | None]:
-        """(log-odds of complexity, kind, how strange, the reading, its factors where parts had to be evened out)."""
+    def _read(self, text: str) -> Read:
         reading = self.tables.read(text)
-        logit, kind, strange = self._judge(*reading)
-        if logit <= CALM or not self.evens or (apart := self.tables.read_parts(text, reading)) is None:
+        return self._even(text, reading, *self._judge(*reading))
+
+    def _even(self, text: str, reading: Reading, logit: float, kind: Kind, strange: float) -> Read:
+        """What was read, and where one part makes it look much harder than the others do, less of that."""
+        if logit <= CALM or not self.evens:
             return logit, kind, strange, reading, None
-        fields, sizes, length = apart
-        clip, ball = self._clip, self._ball
-        parts = []
-        for one, words in zip(fields, sizes, strict=True):
-            most = clip * sqrt(words / WORDS) if words > LEAST_ROOM else clip * sqrt(LEAST_ROOM / WORDS)
-            points = min(most, max(-most, one[COMPLEXITY]))
-            parts.append(Part(points, bounded([one], [1], FIRST_FACTOR, ball), one[KNOWN], words))
+        apart = self._thirds(text) if len(reading[0]) == 1 else self._segments(reading)
+        if apart is None:
+            return logit, kind, strange, reading, None
+        parts, rest, factors = apart
         strange = min(strange, beyond(most_familiar(parts), self._familiar))
-        points = length[COMPLEXITY] + levelled_points(parts, self._leeway)
+        points = rest + levelled_points(parts, self._leeway)
         even = self._base + self._slope * points + self._caution * strange
-        factors = list(map(add, levelled_factors(parts, self._usual), length[FIRST_FACTOR:]))
-        return min(logit, even), kind, strange, reading, factors
+        shares = excess(parts, self._usual)
+        if shares is not None:
+            found = list(factors) or [0.0] * len(self._usual)
+            for part, share in zip(parts, shares, strict=True):
+                held = bounded([part.factors], [part.room], 0, self._ball)
+                found = [sofar + share * factor for sofar, factor in zip(found, held, strict=True)]
+        return min(logit, even), kind, strange, reading, None if shares is None else found
+
+    def _thirds(self, text: str) -> tuple[list[Part], float, Sequence[float]] | None:
+        """A short text's parts, each with its symbols; points and factors of the length, which is nobody's part."""
+        found = self.tables.read_thirds(text)
+        if found is None:
+            return None
+        fields, sizes, length = found
+        clip, parts = self._clip, []
+        for one, words in zip(fields, sizes, strict=True):
+            most = clip * sqrt(max(words, LEAST_ROOM) / WORDS)
+            points = min(most, max(-most, one[COMPLEXITY]))
+            parts.append(Part(points, one[FIRST_FACTOR:], one[KNOWN], words))
+        return parts, length[COMPLEXITY], length[FIRST_FACTOR:]
+
+    def _segments(self, reading: Reading) -> tuple[list[Part], float, Sequence[float]]:
+        """A long text's parts as they were read: its symbols count for the whole, and in the first one's factors."""
+        fields, room, bare, _ = reading
+        clip, parts, first = self._clip, [], float(bare)
+        for one, width in zip(fields, room, strict=True):
+            most, points = clip * width, one[COMPLEXITY] - first
+            points = min(most, max(-most, points))
+            parts.append(Part(points, one[FIRST_FACTOR:], 0, 0, width))
+            first = 0.0
+        return parts, bare, ()
 
     def _judge(self, parts: list[tuple[int, ...]], room: list[int], bare: int, words: int) -> tuple[float, Kind, float]:
         """(log-odds of complexity, kind, how strange: 0..1). A segment's words add at most `clip` times its room."""

@@ -15,22 +15,24 @@ from collections.abc import Sequence
 from operator import mul
 from typing import NamedTuple
 
-CALM = 0.0
-"""Log-odds of complexity up to which nothing is compared: the text goes to the lowest tier in any case."""
+CALM = 0.7
+"""Log-odds of complexity up to which nothing is compared: nearly all texts, which then cost no more time."""
 LEEWAY = 0.3
-HEAD_LEEWAY = 0.8
-"""Log-odds. At these the AUROC of the heads is what it was, to .001; smaller ones cost more than they bring."""
+HEAD_LEEWAY = 0.5
+"""Log-odds. Less of either would be more robust and cost routing: docs/security.md has the figures."""
 FEWEST = 4
 """Words of a part below which its share of unknown ones says nothing."""
 
 
 class Part(NamedTuple):
-    """One part's sums, words, pairs and symbols together. `points`, `factors`: in steps of the table."""
+    """One part's sums, words, pairs and symbols together. `points`, `factors`: in steps of the table; `room`: in
+    segments."""
 
     points: float
-    factors: Sequence[float]
+    factors: tuple[int, ...]
     known: int
     words: int
+    room: int = 1
 
 
 def levelled_points(parts: Sequence[Part], leeway: float) -> float:
@@ -41,16 +43,15 @@ def levelled_points(parts: Sequence[Part], leeway: float) -> float:
     return sum(one if one < most else most for one in points)
 
 
-def levelled_factors(parts: Sequence[Part], usual: Sequence[float]) -> list[float]:
-    """The sum of the parts' factors, each shortened to what it may take off. `usual`: the usual model's slopes."""
+def excess(parts: Sequence[Part], usual: Sequence[float]) -> list[float] | None:
+    """For each part, the share of its factors that may stand; None where all of them may. `usual`: the usual model's
+    slopes."""
     taken = [sum(map(mul, usual, part.factors)) for part in parts]
     least = max(taken)
     floor = (least if least < 0.0 else 0.0) - HEAD_LEEWAY
-    total = [0.0] * len(usual)
-    for part, one in zip(parts, taken, strict=True):
-        shrink = floor / one if one < floor else 1.0
-        total = [sofar + shrink * factor for sofar, factor in zip(total, part.factors, strict=True)]
-    return total
+    if min(taken) >= floor:
+        return None
+    return [floor / one if one < floor else 1.0 for one in taken]
 
 
 def most_familiar(parts: Sequence[Part]) -> float:

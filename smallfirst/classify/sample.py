@@ -69,27 +69,15 @@ def thirds(text: str) -> list[Piece] | None:
     ]
 
 
-def spread_parts(text: str) -> list[Piece]:
-    """A text that does not fit, in its segments."""
-    return [
-        (piece.translate(_FOLD).split(None, WORDS)[:WORDS], [], set(piece.translate(None, _NOT_SYMBOLS)))
-        for piece in _slices(text)
-    ]
-
-
 def units(segment: Sequence[bytes]) -> int:
     """How many segments' worth of words these are: 1..SEGMENTS; what they may add is bounded in proportion."""
     return max(1, -(-len(segment) // WORDS))
 
 
-def _slices(text: str) -> list[bytes]:
+def _spread(text: str) -> tuple[Segments, set[int]]:
     width = min(WIDTH, -(-len(text) // SEGMENTS))
     last = len(text) - width
-    return [text[at : at + width].encode("utf-8", "replace") for at in (0, last // 3, 2 * last // 3, last)]
-
-
-def _spread(text: str) -> tuple[Segments, set[int]]:
-    slices = _slices(text)
+    slices = [text[at : at + width].encode("utf-8", "replace") for at in (0, last // 3, 2 * last // 3, last)]
     segments = [piece.translate(_FOLD).split(None, WORDS)[:WORDS] for piece in slices]
     return segments, set(b"".join(slices).translate(None, _NOT_SYMBOLS))
 

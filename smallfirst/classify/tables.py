@@ -18,7 +18,6 @@ from smallfirst.classify.sample import (
     WORDS,
     length_class,
     sample,
-    spread_parts,
     thirds,
     units,
 )
@@ -123,12 +122,10 @@ class Tables:
             total = rows = 0
         return parts, room, bare, len(seen)
 
-    def read_parts(self, text: str, reading: Reading) -> tuple[list[Fields], list[int], Fields] | None:
-        """Each part's sums with its own symbols, the words that are new in it, and the sums of the length alone.
-
-        Parts are the segments of a text that was spread, and thirds of a shorter one; None where it is too short.
-        """
-        pieces = thirds(text) if len(reading[0]) == 1 else spread_parts(text)
+    def read_thirds(self, text: str) -> tuple[list[Fields], list[int], Fields] | None:
+        """Of a text that fits: each third's sums with its own symbols, the words that are new in it, and the sums of
+        the length alone. None where it is too short."""
+        pieces = thirds(text)
         if pieces is None:
             return None
         word, pair, sums, neutral = self.words.get, self.pairs.get, self.packing.sums, self._neutral

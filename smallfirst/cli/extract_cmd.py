@@ -29,9 +29,11 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 class Extract(click.Group):
     """A group whose command is `run` where none is named: `smallfirst extract --schema invoice.yaml FILE...`."""
 
+    default = "run"
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
-            args = ["run", *args]
+            args = [self.default, *args]
         return super().parse_args(ctx, args)
 
 

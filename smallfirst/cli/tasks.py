@@ -50,6 +50,7 @@ def _make(name: str, task: TaskSettings, policies: Mapping[str, Policy], default
         spec=task.spec,
         workers=task.workers,
         words=task.words,
+        quote=task.quote,
         handoff=task.handoff,
     )
     try:

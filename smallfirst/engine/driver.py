@@ -81,6 +81,9 @@ class Flight:
         finally:
             plan.close()
             await self._land()
+            self._listener = (
+                None  # it holds the exchange, and that holds us: what is over need not wait for the collector
+            )
 
     def gone(self, cause: str) -> None:
         """The client has left: the policy hears of it, and its return cancels the calls."""

@@ -131,7 +131,7 @@ class Engine:
         self.cache, self.cache_up_to = cache, cache_up_to
         self.observers = observers
         self.promises, self.auditor = promises, auditor
-        self.models = {**catalogue.models, **catalogue.own}
+        self.models = {**catalogue.models, **catalogue.own} if catalogue.own else catalogue.models
         self.demonstration = frozenset(name for name, model in catalogue.models.items() if model.demonstration)
 
     def usual_ms(self, model: str, streamed: bool) -> float | None:

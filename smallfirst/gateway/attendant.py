@@ -68,6 +68,7 @@ class Guest:
         self._attendant.guests.discard(self)
         if self._watch is not None:
             self._watch.cancel()
+            self._watch = None  # it holds us: without this, all that the request held would wait for the collector
 
 
 class Attendant:

@@ -176,6 +176,7 @@ class StreamReply:
             answer = await self._exchange.run(self)
         finally:
             self._timer.cancel()
+            del self._timer  # it holds us, and all of the exchange with us
             if self._comment is not None:
                 self._comment.cancel()
         if answer.error is not None and not self._begun:

@@ -18,10 +18,12 @@ from smallfirst.store.connection import Connection, Server
 log = logging.getLogger(__name__)
 
 AT_ONCE = 64
-"""Rows in one INSERT. The interpreter lock is let go once a statement, and a busy event loop is slow to give it back:
-executemany, which does so once a row, writes a third of this beside one."""
+"""Rows in one INSERT at most, else half as many, and so on. The interpreter lock is let go once a statement, and a busy
+event loop is slow to give it back: executemany, which does so once a row, writes a third of this beside one, and makes
+whoever waits for an intent wait for as many turns as there are rows."""
 
-_INSERTS = {(table, n): insert(table, n) for table in COLUMNS for n in (1, AT_ONCE)}
+_SIZES = (AT_ONCE, 32, 16, 8, 4, 2, 1)
+_INSERTS = {(table, n): insert(table, n) for table in COLUMNS for n in _SIZES}
 
 
 class Beside(Protocol):
@@ -127,11 +129,11 @@ def insert_rows(conn: Connection, table: str, rows: Sequence[Row]) -> None:
         if rows:
             conn.copy(table, COLUMNS[table], rows)
         return
-    whole = len(rows) - len(rows) % AT_ONCE
-    for start in range(0, whole, AT_ONCE):
-        conn.execute(_INSERTS[table, AT_ONCE], flat(rows[start : start + AT_ONCE]))
-    if whole < len(rows):
-        conn.executemany(_INSERTS[table, 1], rows[whole:])
+    start = 0
+    for size in _SIZES:
+        while len(rows) - start >= size:
+            conn.execute(_INSERTS[table, size], flat(rows[start : start + size]))
+            start += size
 
 
 def _roll_back(conn: Connection) -> None:

@@ -310,6 +310,7 @@ _CONTENT: Step = (
     )
     """,
     "CREATE INDEX request_session ON request (session_id)",
+    "DROP INDEX intent_at",  # whoever looks for open intents looks at all of them, and each commit had to write it
     OnServer("ALTER TABLE request ADD COLUMN rowid BIGSERIAL"),
     OnServer("CREATE INDEX request_rowid ON request (rowid)"),
     OnServer("ALTER TABLE audit ADD COLUMN rowid BIGSERIAL"),

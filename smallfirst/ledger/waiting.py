@@ -36,6 +36,12 @@ def settle(asks: Sequence[Ask], trouble: str | None) -> None:
             continue
 
 
+def give_up(ask: Ask) -> None:
+    """In the loop of one who has waited long enough. What may still be written does no harm."""
+    if not ask.done.done():
+        ask.done.set_exception(LedgerError("the ledger took too long to commit an intent; nothing was sent"))
+
+
 def _tell(asks: Sequence[Ask], trouble: str | None) -> None:
     """In the loop of those who wait. A caller that has gone is not told; its intent stays, which does no harm."""
     for ask in asks:

@@ -36,7 +36,7 @@ from smallfirst.ledger.pseudonyms import pseudonyms
 from smallfirst.ledger.rows import Row, Rows, entry_rows, intent_row
 from smallfirst.ledger.sealing import read_master
 from smallfirst.ledger.settings import LedgerSettings
-from smallfirst.ledger.waiting import Ask, settle
+from smallfirst.ledger.waiting import Ask, give_up, settle
 from smallfirst.privacy.classes import parse_class
 from smallfirst.store.connection import Connection, Place, is_postgres, open_to_write
 from smallfirst.store.migrations import migrate
@@ -124,8 +124,7 @@ class Ledger:
     def record(self, entry: Entry, content: Content | None = None) -> None:
         """Keep `entry`. Never blocks and never raises: what can't be kept is counted in `dropped` and logged."""
         self._last = seq = next(self._entry_seq)
-        waiting = len(self._rows)
-        if self._closed or waiting >= self._settings.queue_rows:
+        if self._closed or len(self._rows) >= self._settings.queue_rows:
             self._drop(1)
             return
         try:
@@ -140,7 +139,7 @@ class Ledger:
         self._rows.append(rows)
         if draft is not None:
             self._drafts.append(draft)
-        if waiting == 0 or waiting + 1 == self._half:
+        if (waiting := len(self._rows)) <= 1 or waiting == self._half:  # counted now: the writer may have taken some
             self._wake.set()
 
     def note(self, note: Note | Shadowed) -> None:
@@ -162,13 +161,13 @@ class Ledger:
         loop = asyncio.get_running_loop()
         row = intent_row(intent, self.writer, next(self._intent_seq))
         ask = Ask(row, intent_draft(intent), loop, loop.create_future())
+        patience = loop.call_later(INTENT_TIMEOUT_S, give_up, ask)
         self._asks.append(ask)
         self._wake.set()
         try:
-            async with asyncio.timeout(INTENT_TIMEOUT_S):
-                await ask.done
-        except TimeoutError as fault:
-            raise LedgerError("the ledger took too long to commit an intent; nothing was sent") from fault
+            await ask.done
+        finally:
+            patience.cancel()
 
     def flush(self, timeout_s: float = 10.0) -> bool:
         """Wait until all that was recorded so far is written. False: it could not be within `timeout_s` seconds."""

@@ -51,6 +51,10 @@ class HttpFault(SmallfirstError):
         super().__init__(message)
         self.kind: FaultKind = kind
 
+    def again(self) -> HttpFault:
+        """The same, to be raised: one that a connection keeps would hold the frames it went through, and they it."""
+        return HttpFault(self.kind, str(self))
+
 
 class Connection(asyncio.Protocol):
     """One socket, one request at a time. Only HttpClient and Body touch it."""
@@ -89,7 +93,7 @@ class Connection(asyncio.Protocol):
         self.parts: list[bytes] = []
         self.on_header = self.headers.__setitem__
         self.on_body = self.parts.append
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._tap: Tap | None = None
@@ -186,13 +190,14 @@ class Connection(asyncio.Protocol):
             line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNHEARD_MS)
 
     def data_received(self, data: bytes) -> None:
-        if not self.busy:  # nobody asked
-            self.connection_lost(None)
+        parser = self._parser
+        if not self.busy or parser is None:  # nobody asked
             self.drop()
+            self.connection_lost(None)
             return
         self.received += len(data)
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._keep = False
             if not self.complete:
@@ -214,6 +219,7 @@ class Connection(asyncio.Protocol):
             self._timer.cancel()
             self._timer = None
         self._transport, self._keep = None, False
+        self._parser = None  # it holds us: a closed connection is not to wait for the collector
         self._alive.discard(self)
         if not self.busy:
             if self in self._idle:
@@ -235,6 +241,7 @@ class Connection(asyncio.Protocol):
             raise ValueError("bytes after the answer's end")  # stops the parser; the connection is not used again
 
     def on_headers_complete(self) -> None:
+        assert self._parser is not None  # noqa: S101 - it is the one that calls
         self.status = self._parser.get_status_code()
         if self.status >= 200:
             self._headed = True
@@ -244,6 +251,7 @@ class Connection(asyncio.Protocol):
             self.headers.clear()
             return
         self.complete = True
+        assert self._parser is not None  # noqa: S101 - as above
         self._keep = self._parser.should_keep_alive()
 
     # --- inner

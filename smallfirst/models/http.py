@@ -59,7 +59,7 @@ class Body:
             return b""
         if connection.fault is not None:
             self._connection = None
-            raise connection.fault
+            raise connection.fault.again()
         return None
 
     @property
@@ -201,7 +201,7 @@ class HttpClient:
             if fault is None:
                 return connection
             if not reused or fault.kind != "closed":
-                raise fault
+                raise fault.again()
             # It was kept alive and died before a byte of an answer: the upstream had hung up. Once more, freshly.
             reused = False
             connection = await self._connect(target, max(deadline - loop.time(), 0.001))

@@ -73,8 +73,8 @@ class PostgresConnection:
     def execute(self, statement: str, values: Any = (), /) -> psycopg.Cursor[Any]:
         if statement.startswith("PRAGMA synchronous"):
             self._durable = statement.endswith("FULL")
-            statement, values = "SELECT 1", ()
-        elif statement.startswith("BEGIN"):
+            return self._conn.cursor()
+        if statement.startswith("BEGIN"):
             statement = self._begin(statement)
         if self._conn.closed and statement not in ("COMMIT", "ROLLBACK"):
             self._conn = self._connect()  # a transaction ends with its first fault, so that none is gone on with here

@@ -96,6 +96,8 @@ def _kind_problems(at: tuple[str, ...], task: TaskSettings) -> Iterator[tuple[tu
 
 def _kb_fields(task: TaskSettings) -> Iterator[str]:
     """Those of a knowledge base's own fields that are set."""
+    if task.quote != "last":
+        yield "quote"
     if task.words != WordsSettings():
         yield "words"
     if task.handoff is not None:

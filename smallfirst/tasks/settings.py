@@ -24,5 +24,6 @@ class TaskSettings(
     threshold: Literal["certified"] | float = "certified"  # least confidence that is kept; a number promises nothing
     workers: int = 2  # threads; further requests wait for one
     data_class: str | None = None  # least data class of what is asked here; of a kb: `internal`
+    quote: Literal["first", "last", "never"] = "last"  # kb: when to quote the documents, before models or after
     words: WordsSettings = WordsSettings()  # kb: fixed sentences
     handoff: HandoffSettings | None = None  # kb: a webhook for what could not be answered

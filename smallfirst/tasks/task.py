@@ -150,3 +150,4 @@ class Opening(msgspec.Struct, frozen=True):
     workers: int = 2
     words: WordsSettings = WordsSettings()
     handoff: HandoffSettings | None = None
+    quote: Literal["first", "last", "never"] = "last"

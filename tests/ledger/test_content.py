@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from smallfirst.core import DataClass
-from smallfirst.errors import LedgerError
+from smallfirst.errors import LedgerError, SetupError
 from smallfirst.ledger.audit import verify
 from smallfirst.ledger.compact import compact
 from smallfirst.ledger.content import Content, Reader, expire
@@ -185,6 +187,12 @@ def test_a_gateway_that_an_old_key_was_taken_from_keeps_entries_without_content(
     assert rows(place, "SELECT count(*) FROM request") == [(2,)]
     assert rows(place, "SELECT DISTINCT request_id FROM content") == [("sf-0001",)]
     assert "another master key" in caplog.text
+
+
+def test_without_the_extra_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
+    with pytest.raises(SetupError, match=r"smallfirst\[audit\]"):
+        read_master(MASTER_KEY)
 
 
 def test_no_two_seals_are_alike():

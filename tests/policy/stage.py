@@ -125,11 +125,8 @@ POLICIES: dict[str, Policy] = {
     "panel across tiers": Panel("panel across tiers", ("s1", "m1", "f2"), CASCADE, with_mid=True),
     "certified": Certified("certified", ladder(), 1),
     "committing early": Cascade("committing early", ACCEPT, commit=CommitSettings(tokens=1, above=0.9)),
-    "hedged": Hedged(CASCADE, 150, ACCEPT),
     "hedged panel": Hedged(Panel("hedged panel", ("s1", "s2"), CASCADE, with_mid=True), 150, ACCEPT),
     "hedged, certified": Hedged(Certified("hedged, certified", ladder(), 1), 150),
-    "handing over": HandingOver(CASCADE, "draft"),
-    "giving up": GivingUp(Panel("giving up", ("s1", "s2"), CASCADE), 200),
     "all together": HandingOver(Hedged(GivingUp(CASCADE, 300), 150, ACCEPT), "critique"),
     "certified, rung 0": Certified("certified, rung 0", ladder(), 0),
 }

@@ -98,6 +98,12 @@ def test_fitted_on_a_hundred_requests_it_reads_new_ones() -> None:
     assert extractor.extract("...").fields["time"] == ()
 
 
+def test_of_a_long_document_the_opening_is_read_once() -> None:
+    request = "I need a taxi from the old mill to Elm Road at noon\n"
+    said = Extractor(fitted()).extract("thanks\n" * 40_000 + request * 3000)
+    assert all(value.start < 3000 for values in said.fields.values() for value in values)
+
+
 def test_several_threads_may_ask_at_once() -> None:
     extractor = Extractor(fitted())
     texts = [row.text for row in taxi()[1][100:]]

@@ -106,6 +106,7 @@ class Extractor:
             field.name: [open_finder(field, stored, model.shared) for stored in model.fields[field.name].finders]
             for field in model.schema.fields
         }
+        self._opening = {field.name for field in model.schema.fields if reads_opening(field, model.fields[field.name])}
 
     def extract(self, document: str) -> Extracted:
         """Every field of `document`."""
@@ -128,6 +129,8 @@ class Extractor:
         """All that the finders of field `name` found, one for each normal form, surest first."""
         found: list[Value] = []
         for start, part in windows(document):
+            if start and name in self._opening:
+                break
             for finder in self._finders[name]:
                 found += [_moved(value, start) for value in finder.find(part)]
         return _together(found, self.model.fields[name].confidence)
@@ -142,6 +145,11 @@ def open_finder(field: Field, stored: Stored, shared: Mapping[str, bytes] = Mapp
     if stored.shared and stored.shared not in shared:
         raise DataError(f"field {field.name}: the weights {stored.shared!r} are missing; fit the model again")
     return made(field, shared[stored.shared] if stored.shared else stored.weights)
+
+
+def reads_opening(field: Field, part: FieldModel) -> bool:
+    """Whether only the opening of a document is looked at, so that later parts of a long one tell nothing."""
+    return all(one.kind == "tagger" or (one.kind == "clauses" and field.type == "name") for one in part.finders)
 
 
 def unfitted(schema: Schema) -> ExtractModel:

@@ -58,7 +58,7 @@ def cite(answer: str, passages: Sequence[Passage]) -> Cited:
         statement = answer[start:end]
         named = _pointed(statement, stems)
         order += [place for place in named if place not in order]
-        parts += [answer[at:start], _marked(plain(statement), [order.index(place) + 1 for place in named])]
+        parts += [answer[at:start], marked(plain(statement), [order.index(place) + 1 for place in named])]
         at = end
     text = "".join((*parts, answer[at:])).strip()
     found = (passages[place] for place in order)
@@ -95,8 +95,8 @@ def _pointed(statement: str, stems: Sequence[frozenset[str]]) -> list[int]:
     return kept or ([best] if shares[best] >= LEAST_SHARED else [])
 
 
-def _marked(statement: str, numbers: Sequence[int]) -> str:
-    """The markers before the full stop."""
+def marked(statement: str, numbers: Sequence[int]) -> str:
+    """A statement with the markers [n] before its full stop."""
     if not numbers or not statement:
         return statement
     marks = "".join(f"[{number}]" for number in numbers)

@@ -15,6 +15,7 @@ from smallfirst.tasks.kb.answerable import Answerable, Found
 from smallfirst.tasks.kb.citing import Citation, cite, plain
 from smallfirst.tasks.kb.conversation import read_conversation, variants
 from smallfirst.tasks.kb.grounded import Grounder
+from smallfirst.tasks.kb.quoting import Quote, quote
 from smallfirst.tasks.kb.remembering import Remembering
 from smallfirst.tasks.kb.search import Hit, Index
 from smallfirst.tasks.kb.store import Passage
@@ -28,6 +29,7 @@ class Retrieved(msgspec.Struct, frozen=True):
 
     p: float
     hits: tuple[Hit, ...]
+    quote: Quote | None = None  # the sentence that most likely answers it
 
     @property
     def passages(self) -> tuple[Passage, ...]:
@@ -80,7 +82,10 @@ class KbLocal:
         """The passages, and how likely they hold the answer. `earlier`: the user's turns before."""
         hits = self.index.search(variants(question, earlier), self._count)
         seen = [Found(_shown(hit.passage), hit.bm25, hit.whole) for hit in hits]
-        return Retrieved(self.answerable(" ".join((*earlier[-1:], question)), seen), tuple(hits))
+        before = " ".join(earlier[-1:])
+        p = self.answerable(question, seen, before)
+        passages, judge = [hit.passage for hit in hits], self.answerable
+        return Retrieved(p, tuple(hits), quote(question, passages, judge.rarity, judge.embedder, before))
 
     def judge(self, answer: str, passages: Sequence[Passage]) -> Judged:
         """Whether an answer rests on its passages, and the answer with its citations."""

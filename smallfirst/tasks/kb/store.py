@@ -91,11 +91,13 @@ class Store:
             raise DataError(f"{self.path}: can't be used as a knowledge base ({fault})") from fault
 
     def _prepare(self) -> None:
-        with self.writing():
-            if not self._conn.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
-                for statement in _statements(_TABLES):
-                    self._conn.execute(statement)
-                self.note("format", str(FORMAT))
+        there = "SELECT 1 FROM sqlite_master WHERE name = 'meta'"
+        if not self._conn.execute(there).fetchone():
+            with self.writing():
+                if not self._conn.execute(there).fetchone():  # another process may have been quicker
+                    for statement in _statements(_TABLES):
+                        self._conn.execute(statement)
+                    self.note("format", str(FORMAT))
         if self.said("format") != str(FORMAT):
             found = self.said("format")
             raise DataError(
