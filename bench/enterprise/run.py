@@ -75,13 +75,15 @@ def main() -> None:
     main_parts = courses(mix)
     lines, proof = judged(main_parts, mix, args.seed)
     show(lines, proof)
+    path = along(main_parts["report"], mix)
+    show_path(path)
     show_sources(lines[0])
     show_sources(lines[1])
     others = {name: judged(courses(one), one, args.seed, brief=True) for name, one in variants(mix).items()}
     show_others({"as documented": (lines, proof), **others})
     spread = drawn(main_parts, mix, args.seed, args.draws)
     out.print(f"certified cost over {args.draws} other samples of the mix from the same rows: {spread}")
-    write(args, mix, main_parts, lines, proof, others, spread)
+    write(args, mix, path, lines, proof, others, spread)
 
 
 def judged(parts: Parts, mix: Mix, seed: int, *, brief: bool = False) -> tuple[list[Line], dict]:
@@ -171,6 +173,26 @@ SHOWN = {
 }  # fmt: skip
 
 
+def along(courses: Courses, mix: Mix) -> dict[str, list[float]]:
+    """Means of every setting."""
+    found = {of: total(courses, mix.weights, of) for of in ("score", "usd", "us")}
+    found["slm"] = sum(mix.weights[name] * (course.tier == 0).mean(1) for name, course in courses.items())
+    return {name: values.tolist() for name, values in found.items()}
+
+
+def show_path(path: dict[str, list[float]]) -> None:
+    """Where the whole path lies, read off the report part with hindsight: no choice, no promise."""
+    score, usd, us, slm = (np.array(path[key]) for key in ("score", "usd", "us", "slm"))
+    loss = 1 - score / score[0]
+    table = Table(box=MARKDOWN, title="the path on the report part, in hindsight")
+    for name in ("loss at most", "cost", "latency", "SLM"):
+        table.add_column(name, justify="right")
+    for most in (0.01, 0.02, 0.03, 0.04, 0.05, 0.07, 0.10):
+        at = int(np.flatnonzero(loss <= most)[-1])
+        table.add_row(f"{most:.0%}", f"{usd[at] / usd[0]:.3f}", f"{us[at] / us[0]:.3f}", f"{slm[at]:.2f}")
+    out.print(table)
+
+
 def show_sources(line: Line) -> None:
     table = Table(box=MARKDOWN, title=f"{line.way}: by source; parts add up to the mix's figures")
     for name in ("source", "rows", "USD a frontier call", *SHOWN):
@@ -192,9 +214,8 @@ def show_others(found: dict[str, tuple[list[Line], dict]]) -> None:
     out.print(table)
 
 
-def write(args: argparse.Namespace, mix: Mix, parts: Parts, lines: list, proof: dict, others: dict, spread: dict):
+def write(args: argparse.Namespace, mix: Mix, path: dict, lines: list, proof: dict, others: dict, spread: dict):
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    path = {of: total(parts["report"], mix.weights, of).tolist() for of in ("score", "usd", "us")}
     said = {
         "command": " ".join(sys.argv), "commit": commit.stdout.strip(), "seed": args.seed, "mix": mix, "lines": lines,
         "certificate": proof, "samples": spread, "settings": SETTINGS.tolist(), "path": path,
