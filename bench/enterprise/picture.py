@@ -8,7 +8,7 @@ from judge import Line
 
 from smallfirst.evals.svg import Plot, key, stacked
 
-MOST = 0.25
+MOST = 0.18
 """Loss at the edge of the plot."""
 
 
@@ -29,13 +29,13 @@ def page(lines: list[Line], path: dict[str, list[float]]) -> str:
             plot.label(point, line.way)
     bars = []
     for line in lines[:2]:
-        kinds = [("slm", "s0"), ("mid", "s1")]
+        kinds = [("slm", "t0"), ("mid", "t1")]
         for name, one in line.sources.items():
             shares = [(one[tier], style, tier) for tier, style in kinds]
-            shares.append((1 - one["slm"] - one["mid"], "s2", "frontier"))
+            shares.append((1 - one["slm"] - one["mid"], "t2", "frontier"))
             bars.append((f"{name}, {line.way.split(',')[0]}", shares))
     served = stacked(bars, "Who served, by source") + key(
-        [("square", "s0", "SLM tier"), ("square", "s1", "mid"), ("square", "s2", "frontier")]
+        [("square", "t0", "SLM tier"), ("square", "t1", "mid"), ("square", "t2", "frontier")]
     )
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>The enterprise mix</title>'
