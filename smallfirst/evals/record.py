@@ -33,7 +33,7 @@ from smallfirst.models.weights import QUANTISATION, obtain
 
 MODEL = "smollm2-135m"
 FILE = "embedded_answers.jsonl"
-err = Console(stderr=True, highlight=False)
+err = Console(stderr=True, highlight=False, emoji=False)
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):

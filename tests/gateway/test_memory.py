@@ -35,7 +35,7 @@ def no_collector() -> Iterator[None]:
 
 
 def settled(before: dict[str, int]) -> bool:
-    for _ in range(100):
+    for _ in range(40):
         if all(count <= before[name] for name, count in left().items()):
             return True
         time.sleep(0.02)
@@ -45,20 +45,27 @@ def settled(before: dict[str, int]) -> bool:
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.usefixtures("no_collector")
 def test_a_request_that_is_over_is_in_no_cycle(stage: Any, stream: bool) -> None:
-    """The wait for the client's leaving begins after a moment, so the answers take one."""
+    """The wait for the client's leaving begins after a moment, so the answers take one. What leaves nothing behind once
+    in three is in no cycle by its making; once, on a crowded machine, one of two streams was still held."""
 
     def slowly(_: Any) -> str:
         time.sleep(0.15)
         return "word " * 3
 
-    up = stage(small=slowly)
-    up.ask(model="small", stream=stream).parse()
-    before = left()
-    for _ in range(2):
+    def asked() -> None:
         answer = up.ask(model="small", stream=stream).parse()
         if stream:
             list(answer)
-    assert settled(before), (before, left())
+
+    up = stage(small=slowly)
+    asked()
+    for _ in range(3):
+        before = left()
+        asked()
+        asked()
+        if settled(before):
+            return
+    pytest.fail(f"left behind each time: {before}, then {left()}")
 
 
 @pytest.mark.usefixtures("no_collector")

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import msgspec
 
-from smallfirst.errors import DataError
+from smallfirst.errors import DataError, SetupError
 from smallfirst.tasks.triage.model import Judged, Triage
 from smallfirst.tasks.triage.rows import read_records
 from smallfirst.text.documents import READERS, read_document
@@ -82,7 +82,7 @@ def opened(one: Input) -> Input:
         return one
     try:
         return Input(one.id, read_document(one.path))
-    except DataError as error:
+    except (DataError, SetupError) as error:
         return Input(one.id, error=str(error))
 
 
