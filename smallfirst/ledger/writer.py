@@ -46,6 +46,9 @@ log = logging.getLogger(__name__)
 
 INTENT_TIMEOUT_S = 10.0
 """A disk that takes longer than this for an intent is treated as one that refused it."""
+CROWD, GATHER_S = 3, 0.004
+"""Where the last commit held so many intents, the next waits so long for others that are on their way: a commit takes as
+much of a core for ten as for one, and at 64 in flight that work, not the wait, is what each of them stands in line for."""
 MOST_LINKS = 10_000
 """Links that are committed together: an intent never waits for more."""
 RETRY_S = (0.05, 2.0)
@@ -84,6 +87,7 @@ class Ledger:
         self._notes = NoteQueue()
         self._flushes: deque[tuple[int, threading.Event]] = deque()  # and the sequence number each waits for
         self._chain = Chain(self.writer)
+        self._together = 0  # intents in the last commit
         self._unsure = False  # the last links may be in the database, or not: its answer was lost
         self._drafts: deque[Draft] = deque(
             [start_draft(conn)]
@@ -241,9 +245,12 @@ class Ledger:
         self._wake.clear()
 
     def _write_intents(self) -> None:
+        if self._asks and self._together >= CROWD:
+            time.sleep(GATHER_S)
         asks = [self._asks.popleft() for _ in range(len(self._asks))]
         if not asks:
             return
+        self._together = len(asks)
         drafts = [ask.draft for ask in asks]
         try:
             self._find_head()
