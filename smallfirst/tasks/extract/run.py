@@ -17,6 +17,7 @@ from smallfirst.tasks.extract.above import Answer
 from smallfirst.tasks.extract.merge import Found, local_fields, merge
 from smallfirst.tasks.extract.model import Extractor
 from smallfirst.tasks.extract.question import LONGEST, Question
+from smallfirst.tasks.resuming import ids_in
 from smallfirst.tasks.triage.rows import read_records
 from smallfirst.text.documents import READERS, read_document
 
@@ -82,20 +83,8 @@ def _records(path: Path, text: str, id_field: str | None) -> Iterator[Input]:
 
 
 def done_before(out: Path) -> set[str]:
-    """Ids that stand in the output already; a last line that was cut off is taken out of it. Raises DataError."""
-    if not out.exists():
-        return set()
-    data = out.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    found = set()
-    for number, line in enumerate(whole.splitlines(), 1):
-        try:
-            found.add(msgspec.json.decode(line, type=Line).id)
-        except msgspec.DecodeError as error:
-            raise DataError(f"{out}, line {number}: not a line of extract ({error}); name another --out") from None
-    if len(whole) < len(data):
-        out.write_bytes(whole)
-    return found
+    """Ids of the documents whose lines stand in `out`. Raises DataError."""
+    return ids_in(out, Line, "extract")
 
 
 def extract_line(one: Input, extractor: Extractor, above: Above | None, *, whole: bool = False) -> Line:

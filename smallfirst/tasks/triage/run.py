@@ -14,6 +14,7 @@ from typing import Protocol
 import msgspec
 
 from smallfirst.errors import DataError, SetupError
+from smallfirst.tasks.resuming import ids_in
 from smallfirst.tasks.triage.model import Judged, Triage
 from smallfirst.tasks.triage.rows import read_records
 from smallfirst.text.documents import READERS, read_document
@@ -101,20 +102,8 @@ def batches(inputs: Iterable[Input]) -> Iterator[list[Input]]:
 
 
 def done_before(out: Path) -> set[str]:
-    """Ids that stand in the output already; a last line that was cut off is taken out of it. Raises DataError."""
-    if not out.exists():
-        return set()
-    data = out.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    found = set()
-    for number, line in enumerate(whole.splitlines(), 1):
-        try:
-            found.add(msgspec.json.decode(line, type=Line).id)
-        except msgspec.DecodeError as error:
-            raise DataError(f"{out}, line {number}: not a line of triage ({error}); name another --out") from None
-    if len(whole) < len(data):
-        out.write_bytes(whole)
-    return found
+    """Ids of the documents whose lines stand in `out`. Raises DataError."""
+    return ids_in(out, Line, "triage")
 
 
 def read_lines(path: Path) -> list[Line]:
