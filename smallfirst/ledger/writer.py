@@ -47,8 +47,8 @@ log = logging.getLogger(__name__)
 INTENT_TIMEOUT_S = 10.0
 """A disk that takes longer than this for an intent is treated as one that refused it."""
 CROWD, GATHER_S = 3, 0.004
-"""Where the last commit held so many intents, the next waits so long for others that are on their way: a commit takes as
-much of a core for ten as for one, and at 64 in flight that work, not the wait, is what each of them stands in line for."""
+"""Where the last commit held so many intents, the next waits so long for others that are on their way: a commit takes
+as much of a core for ten as for one, and at 64 in flight each stands in line for that work, not for the wait."""
 MOST_LINKS = 10_000
 """Links that are committed together: an intent never waits for more."""
 RETRY_S = (0.05, 2.0)
