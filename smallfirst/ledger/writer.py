@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 INTENT_TIMEOUT_S = 10.0
 """A disk that takes longer than this for an intent is treated as one that refused it."""
 CROWD, GATHER_S = 3, 0.004
-"""Where the last commit held so many intents, the next waits so long for others that are on their way: a commit takes
+"""Where the last commit held so many intents, the next waits up to so long for others on their way: a commit takes
 as much of a core for ten as for one, and at 64 in flight each stands in line for that work, not for the wait."""
 MOST_LINKS = 10_000
 """Links that are committed together: an intent never waits for more."""
@@ -246,7 +246,7 @@ class Ledger:
 
     def _write_intents(self) -> None:
         if self._asks and self._together >= CROWD:
-            time.sleep(GATHER_S)
+            self._gather()
         asks = [self._asks.popleft() for _ in range(len(self._asks))]
         if not asks:
             return
@@ -263,6 +263,13 @@ class Ledger:
             settle(asks, f"the ledger can't commit an intent ({fault}); nothing was sent")
         else:
             settle(asks, None)
+
+    def _gather(self) -> None:
+        """Wait for more intents for as long as they keep coming."""
+        until, seen = time.monotonic() + GATHER_S, 0
+        while seen < len(self._asks) and time.monotonic() < until:
+            seen = len(self._asks)
+            time.sleep(GATHER_S / 8)
 
     def _write_entries(self) -> None:
         """Batch after batch while they are due."""
