@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from smallfirst.errors import DataError
-from smallfirst.evals.outcomes import split
 from smallfirst.tasks.certify import Certified, certify, fewest, steps
+from smallfirst.tasks.dealing import deal
 from smallfirst.tasks.extract.fit_field import Fitted, agree, fit_field
 from smallfirst.tasks.extract.fit_tagged import CHAIN, fit_tagged
 from smallfirst.tasks.extract.forms import finder_for, form_of
@@ -27,8 +27,6 @@ from smallfirst.tasks.extract.schema import Schema
 
 Told = Callable[[str, int, int], None]
 
-FRACTIONS = (0.70, 0.15, 0.15)
-"""Fit, certify, report; without a report part (the caller has one) its share goes to the fit part."""
 
 FEWEST_DOCUMENTS = 10
 STRICTEST, ROOM = 0.3, 1.5
@@ -57,15 +55,12 @@ class Parts(msgspec.Struct, frozen=True):
 
 def part(rows: Sequence[Labelled], seed: int, report: Sequence[Labelled] | None = None) -> Parts:
     """Deal documents into parts by group. `report`: documents the caller keeps apart."""
-    groups = [row.group for row in rows]
     if report is not None:
-        both = next((row for row in report if row.group in set(groups)), None)
+        own = {row.group for row in rows}
+        both = next((row for row in report if row.group in own), None)
         if both is not None:
             raise DataError(f"group {both.group!r} stands in the training and the report part: {both.where}")
-    shares = FRACTIONS if report is None else (FRACTIONS[0] + FRACTIONS[2], FRACTIONS[1])
-    dealt = split(groups, seed=seed, fractions=shares)
-    fit, proof, *rest = ([row for row in rows if row.group in part] for part in dealt)
-    return Parts(fit, proof, list(report) if report is not None else rest[0])
+    return Parts(*deal(rows, seed, report))
 
 
 def fit_extract(schema: Schema, parts: Parts, wanted: Wanted, told: Told = lambda *_: None) -> ExtractModel:

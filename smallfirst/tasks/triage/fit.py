@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from smallfirst.calibrate.probability import Beta, fit_beta
 from smallfirst.errors import DataError
-from smallfirst.evals.outcomes import split
 from smallfirst.tasks.certify import NOTHING, certify, fewest, steps
+from smallfirst.tasks.dealing import deal
 from smallfirst.tasks.triage.kernel import Kernel, solve
 from smallfirst.tasks.triage.model import FORMAT, Card, Judged, Recipe, Triage, TriageModel, certainty, pack
 from smallfirst.tasks.triage.rows import Labelled, check_rows, digest_of, rare_labels
@@ -29,8 +29,6 @@ from smallfirst.text.embedder import Embedder
 Floats = npt.NDArray[np.float32]
 Told = Callable[[str, int, int], None]
 
-FRACTIONS = (0.70, 0.15, 0.15)
-"""Fit, certify, report; without a report part (the caller has one) its share goes to the fit part."""
 
 SAMPLE = 3000
 """Rows on which recipes are compared: each costs a matrix inverse."""
@@ -66,19 +64,15 @@ class Parts(msgspec.Struct, frozen=True):
 
 def part(rows: Sequence[Labelled], seed: int, report: Sequence[Labelled] | None = None) -> Parts:
     """Deal rows into parts by text. `report`: rows the caller keeps apart; a text on both sides is refused."""
-    groups = [row.group for row in rows]
     if report is not None:
-        own = set(groups)
+        own = {row.group for row in rows}
         both = next((row for row in report if row.group in own), None)
         if both is not None:
             raise DataError(
                 f"a text stands in the training and the report rows: {both.where}; take it out of one, or say "
                 "--drop-copies to have such texts left out of training"
             )
-    shares = FRACTIONS if report is None else (FRACTIONS[0] + FRACTIONS[2], FRACTIONS[1])
-    dealt = split(groups, seed=seed, fractions=shares)
-    fit, proof, *rest = ([row for row in rows if row.group in part] for part in dealt)
-    return Parts(fit, proof, list(report) if report is not None else rest[0])
+    return Parts(*deal(rows, seed, report))
 
 
 def without_copies(rows: Sequence[Labelled], report: Sequence[Labelled]) -> list[Labelled]:
